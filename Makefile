@@ -1,0 +1,79 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Every target installs what it needs into .venv first. PYTHON=python3.12 chooses the interpreter, VENV=folder the place.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+export VENV ?= $(CURDIR)/.venv
+export PYTHON
+export PATH := $(VENV)/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+COLLECTIONS := collections/ansible_collections/tradeops
+LAB := PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab
+# The drill has a lab of its own, so that it never touches one that somebody works with.
+DRILL_LAB := TRADEOPS_LAB_DIR="$${TMPDIR:-/var/tmp}/tradeops-lab-$$(id -u)/drill"
+PYTHON_CODE := $(COLLECTIONS) tests tools
+
+.PHONY: help setup run-environment test-environment lab-up lab-down drill test lint sanity unit bench report changelog clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: test-environment ## Install everything into .venv (the other targets do it when needed)
+
+run-environment:
+	@tools/environment.sh requirements.txt requirements-lab.txt
+
+test-environment:
+	@tools/environment.sh requirements.txt requirements-lab.txt requirements-dev.txt
+
+lab-up: run-environment ## Start the practice ground: PostgreSQL, Redis, S3 and two sites of each platform
+	@$(LAB) up
+
+lab-down: run-environment ## Stop the practice ground and remove what it stored
+	@$(LAB) down
+
+drill: run-environment ## Emergency stop and gated resume over the lab, with an HTML page that proves what happened
+	@export $(DRILL_LAB); trap '$(LAB) down' EXIT; \
+	$(LAB) up; \
+	ansible-playbook -i inventories/lab playbooks/drill.yml
+
+test: test-environment ## Everything that has to be true before a change is accepted
+	@failed=""; \
+	$(MAKE) lint || failed+=" lint"; \
+	$(MAKE) sanity || failed+=" sanity"; \
+	pytest || failed+=" pytest"; \
+	[[ -z $$failed ]] || { echo "make test: failed:$$failed" >&2; exit 1; }
+
+lint: test-environment ## ruff, mypy, yamllint and ansible-lint (production profile)
+	ruff check .
+	ruff format --check .
+	mypy $(PYTHON_CODE)
+	yamllint --strict .
+	ansible-lint --profile production --offline --strict
+
+sanity: test-environment ## ansible-test sanity for both collections
+	@python tools/sanity.py core lab
+
+unit: test-environment ## Only the unit tests of the collections
+	@pytest $(wildcard $(COLLECTIONS)/*/tests/unit)
+
+bench: test-environment ## How fast many sites are stopped, as ratios of one run
+	@python tests/bench/bench.py
+
+report: run-environment ## Make the evidence page of the latest operation
+	@ansible-playbook playbooks/evidence_report.yml
+
+changelog: test-environment ## Write the changelogs of a release from their fragments
+	@for collection in core lab; do (cd $(COLLECTIONS)/$$collection; antsibull-changelog release); done
+
+clean: ## Remove everything that make made, except journals and evidence
+	@if [[ -x $(VENV)/bin/python ]]; then $(LAB) down; fi
+	rm -rf .venv .venv.lock .ansible .cache .mypy_cache .pytest_cache .ruff_cache $(COLLECTIONS)/*/tests/output
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,139 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""A lease on a site: two operations never act on one site at once, except that a stop takes over and says so.
+
+Leases are files in a folder that all controllers of a site share, changed under a lock. The file remembers which
+operations were taken over: they notice before their next write and never get the lease again. A lease ends with its
+time to live, or with the process that took it when that ran on this machine: a crash blocks nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import platform
+import re
+import time
+import typing as t
+
+from .errors import InputError, LeaseHeld
+
+_REMEMBERED = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """``expires``: Unix time in seconds. ``born`` tells a process from a later one with the same number.
+    ``evicted``: operations that were taken over, the newest last."""
+
+    operation: str
+    operator: str
+    purpose: str
+    expires: float
+    machine: str
+    pid: int
+    born: str
+    evicted: list[str] = dataclasses.field(default_factory=list)
+
+    def __str__(self) -> str:
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.expires))
+        return f"operation {self.operation} of {self.operator} ({self.purpose}), until {until}"
+
+
+class Lease:
+    """The lease of one site, as one operation sees it. ``ttl`` is in seconds; it ends earlier with process ``pid``."""
+
+    def __init__(
+        self, folder: str, site: str, *, operation: str, operator: str, ttl: float = 900.0, pid: int = 0
+    ) -> None:
+        if not re.fullmatch(r"[\w.@-]+", site):
+            raise InputError(f"{site}: a site name may hold letters, digits and the characters . _ @ - only")
+        self.folder = pathlib.Path(folder).expanduser()
+        self.path = self.folder / f"{site}.json"
+        self.site = site
+        self.operation = operation
+        self.operator = operator
+        self.ttl = ttl
+        self.pid = pid or os.getpid()
+
+    def holder(self) -> Holder | None:
+        """Return who holds the lease now, or None."""
+        found = self._load()
+        return found if found and _valid(found) else None
+
+    def acquire(self, purpose: str, *, takeover: bool = False) -> Holder | None:
+        """Take or renew the lease; return the holder that was taken over. Raises LeaseHeld."""
+        with self._locked():
+            previous = self._load()
+            evicted = previous.evicted if previous else []
+            if self.operation in evicted:
+                raise LeaseHeld(f"{self.site}: this operation was taken over by a stop; nothing more is done in it")
+            held = previous if previous and _valid(previous) else None
+            foreign = held if held and held.operation != self.operation else None
+            if foreign and not takeover:
+                raise LeaseHeld(
+                    f"{self.site}: held by {foreign}. Wait until it ends; only an operation that stops trading takes over."
+                )
+            if foreign:
+                evicted = [*evicted, foreign.operation][-_REMEMBERED:]
+            expires = time.time() + self.ttl
+            process = (platform.node(), self.pid, _born(self.pid))
+            self._store(Holder(self.operation, self.operator, purpose, expires, *process, evicted))
+            return foreign
+
+    def release(self) -> bool:
+        """Give the lease back; return whether it was ours."""
+        with self._locked():
+            held = self._load()
+            if held is None or held.operation != self.operation:
+                return False
+            # The file stays, for it remembers who was taken over.
+            self._store(dataclasses.replace(held, expires=0.0))
+            return True
+
+    @contextlib.contextmanager
+    def _locked(self) -> t.Iterator[None]:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / f".{self.site}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise LeaseHeld(f"{self.site}: the lease folder {self.folder} cannot be used: {exc.strerror}") from exc
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _load(self) -> Holder | None:
+        try:
+            return Holder(**json.loads(self.path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as exc:
+            raise LeaseHeld(f"{self.site}: the lease file {self.path} is damaged ({exc}); remove it by hand") from exc
+
+    def _store(self, holder: Holder) -> None:
+        scratch = self.path.with_suffix(f".{os.getpid()}.tmp")
+        scratch.write_text(json.dumps(dataclasses.asdict(holder)), encoding="utf-8")
+        os.replace(scratch, self.path)
+
+
+def _valid(holder: Holder) -> bool:
+    if holder.expires <= time.time():
+        return False
+    return holder.machine != platform.node() or _born(holder.pid) == holder.born
+
+
+def _born(pid: int) -> str:
+    """Return when a process of this machine began, in ticks, or an empty text when there is none (or no /proc)."""
+    try:
+        # The name of the process, in brackets, may hold blanks; the start time is the 20th field after it.
+        return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

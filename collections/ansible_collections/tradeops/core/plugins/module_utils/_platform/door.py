@@ -1,0 +1,113 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""The way into a verb, the same from a module and from an action plugin: parameters in, result out."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import typing as t
+import uuid
+
+from .._common.errors import CallError, InputError, TradeopsError
+from .._common.gate import Gate
+from .._common.lease import Lease
+from .._common.outcome import Outcome
+from .._common.redact import Redactor
+from .._common.waiter import Deadline
+from . import profile as profiles
+from .http import HttpTransport
+from .registry import VERBS, Parameters
+from .site import Site
+from .verbs.run import Run
+
+# The profiles of the collection, when the code runs from where it is installed (a module travels without them).
+SHIPPED = pathlib.Path(__file__).resolve().parents[3] / "profiles"
+
+
+def execute(verb: str, given: Parameters, *, check_mode: bool, process: int = 0) -> dict[str, t.Any]:
+    """Run a verb and return its result; never raises a TradeopsError.
+
+    :param process: the process for whose life a lease of ``given["operation"]`` is kept; 0: only for this verb.
+    """
+    name = given.get("site") or "this site"
+    redactor = Redactor(str(value) for value in (given.get("secrets") or {}).values())
+    try:
+        _check_times(name, given)
+        site = _site(name, given)
+        redactor = site.redactor
+        gate = _gate(name, given, check_mode=check_mode, process=process)
+        try:
+            found = VERBS[verb].body(Run(site, gate, Deadline(given["wait_timeout"])), given)
+        finally:
+            gate.close()
+            site.close()
+    except TradeopsError as exc:
+        return _failure(name, verb, given, exc, redactor)
+    if isinstance(found, Outcome):
+        return found.to_result()
+    return {"changed": False, "failed": False, **redactor.clean(found)}
+
+
+def _site(name: str, given: Parameters) -> Site:
+    urls = {str(key): str(value) for key, value in given["urls"].items()}
+    secrets = {str(key): str(value) for key, value in given["secrets"].items() if value is not None}
+    transport = HttpTransport(
+        timeout=given["request_timeout"],
+        validate_certs=given["validate_certs"],
+        ca_path=given["ca_path"],
+        client_cert=given["client_cert"],
+        client_key=given["client_key"],
+    )
+    values = {key: given.get(key) or "" for key in ("reason", "operator", "operation")}
+    return Site(
+        name=name, profile=_profile(given), urls=urls, secrets=secrets, transport=transport, values=values
+    )
+
+
+def _profile(given: Parameters) -> profiles.Profile:
+    if given.get("profile_text"):
+        return profiles.parse(given["profile_text"], given["profile"])
+    folders = [*map(pathlib.Path, given["profile_path"]), SHIPPED]
+    return profiles.load(profiles.find(given["profile"], folders))
+
+
+def _gate(name: str, given: Parameters, *, check_mode: bool, process: int) -> Gate:
+    if check_mode or "lease_dir" not in given:
+        return Gate(check_mode=check_mode)
+    lease = Lease(
+        os.path.expanduser(given["lease_dir"]),
+        name,
+        operation=given.get("operation") or f"single-{uuid.uuid4()}",
+        operator=given.get("operator") or "unknown",
+        ttl=given["lease_ttl"],
+        pid=process,
+    )
+    return Gate(check_mode=False, lease=lease, keep_lease=bool(process and given.get("operation")))
+
+
+def _check_times(name: str, given: Parameters) -> None:
+    for option in ("wait_timeout", "request_timeout", "lease_ttl"):
+        seconds = given.get(option)
+        if seconds is not None and not 0 < seconds < 86400:
+            raise InputError(f"{name}: {option} is {seconds:g}; give seconds between 0 and 86400. Nothing was sent.")
+
+
+def _failure(
+    name: str, verb: str, given: Parameters, exc: TradeopsError, redactor: Redactor
+) -> dict[str, t.Any]:
+    text = redactor.text(str(exc))
+    message = text if text.startswith(name) else f"{name}: {text}"
+    outcome = Outcome(
+        site=name,
+        capability=verb,
+        wanted=str(given.get("state", "")),
+        result="unreachable" if isinstance(exc, CallError) and exc.result == "unreachable" else "refused",
+        changed=False,
+        before={},
+        after={},
+        msg=message,
+    )
+    return outcome.to_result()

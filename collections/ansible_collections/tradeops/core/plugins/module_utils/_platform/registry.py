@@ -1,0 +1,246 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""The verbs by the name of their module: what they take, and the function that does it."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._common.argspec import OPERATION, SITE, ArgumentSpec
+from .._common.outcome import Outcome
+from .verbs import controls, info
+from .verbs.dead_man import ensure_switch
+from .verbs.health import ensure_health
+from .verbs.maintenance import ensure_maintenance
+from .verbs.orders import ensure_no_open_orders
+from .verbs.positions import ensure_flat
+from .verbs.run import Run
+from .verbs.trading import Wish, ensure_state
+
+Parameters = dict[str, t.Any]
+STATES = ["active", "reducing", "halted", "flat", "stopped"]
+_SCOPE: dict[str, dict[str, t.Any]] = {
+    "scope": {"type": "dict", "default": {}},
+    "all": {"type": "bool", "default": False},
+}
+_PAIRS: dict[str, dict[str, t.Any]] = {
+    "pairs": {"type": "list", "elements": "str", "default": []},
+    "all": {"type": "bool", "default": False},
+}
+_WHEN_CLOSED: dict[str, t.Any] = {"type": "str", "choices": ["refuse", "queue"], "default": "refuse"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    spec: ArgumentSpec
+    body: t.Callable[[Run, Parameters], Outcome | dict[str, t.Any]]
+
+
+def _trading_state(run: Run, given: Parameters) -> Outcome:
+    wish = Wish(given["state"], given["exact"], given["cancel_orders"], given["scope"], given["when_closed"])
+    return ensure_state(run, dataclasses.replace(wish, block_only=given.get("block_only", False)))
+
+
+def _open_orders(run: Run, given: Parameters) -> Outcome:
+    return ensure_no_open_orders(
+        run, scope=given["scope"], everything=given["all"], expected_count=given["expected_count"]
+    )
+
+
+def _open_positions(run: Run, given: Parameters) -> Outcome:
+    limits = given["limits"] or {}
+    return ensure_flat(
+        run,
+        scope=given["scope"],
+        everything=given["all"],
+        max_positions=limits.get("max_positions"),
+        max_quantity=limits.get("max_quantity"),
+        when_closed=given["when_closed"],
+    )
+
+
+def _maintenance_mode(run: Run, given: Parameters) -> Outcome:
+    return ensure_maintenance(run, enabled=given["state"] == "enabled", mode=given["mode"], drain=given["drain"])
+
+
+def _circuit_breaker(run: Run, given: Parameters) -> Outcome:
+    return controls.ensure_breakers(run, state=given["state"], pairs=given["pairs"], everything=given["all"])
+
+
+def _rollout(run: Run, given: Parameters) -> Outcome:
+    stop = given["state"] == "stopped"
+    return controls.ensure_rollout(
+        run,
+        percentage=0.0 if stop else given["percentage"],
+        pairs=given["pairs"],
+        everything=given["all"],
+        emergency=given["emergency"],
+        stop=stop,
+    )
+
+
+def _risk_limits(run: Run, given: Parameters) -> Outcome:
+    return controls.ensure_limits(
+        run, limits=given["limits"], reduce_by=given["reduce_by"], baseline=given["baseline"]
+    )
+
+
+def _dead_man_switch(run: Run, given: Parameters) -> Outcome:
+    return ensure_switch(run, armed=given["state"] == "armed", timeout=given["timeout"])
+
+
+def _health_gate(run: Run, given: Parameters) -> Outcome:
+    return ensure_health(run, minimum=given["minimum"], hold=given["hold"])
+
+
+def _trading_info(run: Run, given: Parameters) -> dict[str, t.Any]:
+    return info.gather(run, given["gather"], given["metrics"])
+
+
+_TRADING_STATE = ArgumentSpec(
+    {
+        "state": {"type": "str", "choices": STATES, "required": True},
+        "exact": {"type": "bool", "default": False},
+        "cancel_orders": {"type": "bool", "default": False},
+        "scope": {"type": "dict", "default": {}},
+        "when_closed": _WHEN_CLOSED,
+    }
+)
+_LIMITS = {
+    "type": "dict",
+    "options": {"max_positions": {"type": "int"}, "max_quantity": {"type": "float"}},
+}
+
+VERBS: dict[str, Verb] = {
+    "trading_state": Verb(SITE.merge(OPERATION, _TRADING_STATE), _trading_state),
+    "open_orders": Verb(
+        SITE.merge(
+            OPERATION,
+            ArgumentSpec(
+                {
+                    "state": {"type": "str", "choices": ["absent"], "default": "absent"},
+                    **_SCOPE,
+                    "expected_count": {"type": "int"},
+                }
+            ),
+        ),
+        _open_orders,
+    ),
+    "open_positions": Verb(
+        SITE.merge(
+            OPERATION,
+            ArgumentSpec(
+                {
+                    "state": {"type": "str", "choices": ["flat"], "default": "flat"},
+                    **_SCOPE,
+                    "limits": _LIMITS,
+                    "when_closed": _WHEN_CLOSED,
+                }
+            ),
+        ),
+        _open_positions,
+    ),
+    "maintenance_mode": Verb(
+        SITE.merge(
+            OPERATION,
+            ArgumentSpec(
+                {
+                    "state": {"type": "str", "choices": ["enabled", "disabled"], "required": True},
+                    "mode": {"type": "str", "choices": ["maintenance", "read_only"], "default": "maintenance"},
+                    "drain": {"type": "bool", "default": True},
+                }
+            ),
+        ),
+        _maintenance_mode,
+    ),
+    "circuit_breaker": Verb(
+        SITE.merge(
+            OPERATION,
+            ArgumentSpec({"state": {"type": "str", "choices": ["open", "closed"], "required": True}, **_PAIRS}),
+        ),
+        _circuit_breaker,
+    ),
+    "rollout": Verb(
+        SITE.merge(
+            OPERATION,
+            ArgumentSpec(
+                {
+                    "state": {"type": "str", "choices": ["stopped", "percentage"], "required": True},
+                    "percentage": {"type": "float"},
+                    "emergency": {"type": "bool", "default": False},
+                    **_PAIRS,
+                },
+                required_if=(("state", "percentage", ("percentage",)),),
+            ),
+        ),
+        _rollout,
+    ),
+    "risk_limits": Verb(
+        SITE.merge(
+            OPERATION,
+            ArgumentSpec(
+                {
+                    "limits": {"type": "dict"},
+                    "reduce_by": {"type": "float"},
+                    "baseline": {"type": "dict", "default": {}},
+                },
+                mutually_exclusive=(("limits", "reduce_by"),),
+                required_one_of=(("limits", "reduce_by"),),
+            ),
+        ),
+        _risk_limits,
+    ),
+    "dead_man_switch": Verb(
+        SITE.merge(
+            OPERATION,
+            ArgumentSpec(
+                {
+                    "state": {"type": "str", "choices": ["armed", "disarmed"], "required": True},
+                    "timeout": {"type": "float", "default": 60.0},
+                }
+            ),
+        ),
+        _dead_man_switch,
+    ),
+    "health_gate": Verb(
+        SITE.merge(
+            ArgumentSpec(
+                {
+                    "minimum": {"type": "str", "choices": ["pass", "warn"], "default": "pass"},
+                    "hold": {"type": "float", "default": 10.0},
+                }
+            )
+        ),
+        _health_gate,
+    ),
+    "trading_info": Verb(
+        SITE.merge(
+            ArgumentSpec(
+                {
+                    "gather": {
+                        "type": "list",
+                        "elements": "str",
+                        "choices": list(info.SUBSETS),
+                        "default": ["capabilities", "trading"],
+                    },
+                    "metrics": {"type": "list", "elements": "str", "default": []},
+                }
+            )
+        ),
+        _trading_info,
+    ),
+}
+VERBS["trading_state_fleet"] = Verb(
+    VERBS["trading_state"].spec.merge(
+        ArgumentSpec(
+            {
+                "block_only": {"type": "bool", "default": False},
+                "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
+            }
+        )
+    ),
+    _trading_state,
+)

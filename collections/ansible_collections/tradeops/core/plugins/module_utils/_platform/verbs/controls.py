@@ -1,0 +1,75 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""Circuit breakers, gradual migrations and risk limits: three kinds of named things with a value."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..._common.errors import InputError
+from ..._common.outcome import Outcome
+from ..profile import Breakers, Limits, Rollout
+from .run import Run
+from .things import Change, Values, ensure
+
+
+def ensure_breakers(run: Run, *, state: str, pairs: t.Sequence[str], everything: bool) -> Outcome:
+    """The circuit breakers of the pairs, or of all, are open (they block) or closed."""
+    breakers: Breakers = run.site.require("circuit_breakers")
+    _one_of(run, pairs, everything)
+    is_open = state == "open"
+    change = Change(
+        "circuit_breakers",
+        "circuit breaker",
+        breakers.list,
+        "open",
+        breakers.open_all if is_open else breakers.close_all,
+        breakers.open_one if is_open else breakers.close_one,
+    )
+    run.gate.stopping = is_open
+    return ensure(run, change, state, lambda seen: dict.fromkeys(pairs or seen, is_open), whole=everything)
+
+
+def ensure_rollout(
+    run: Run, *, percentage: float, pairs: t.Sequence[str], everything: bool, emergency: bool, stop: bool
+) -> Outcome:
+    """The migrations of the pairs, or of all, are at ``percentage``; ``stop`` takes the platform's own way to 0."""
+    rollout: Rollout = run.site.require("rollout")
+    _one_of(run, pairs, everything)
+    for_all = rollout.set_all
+    if stop:
+        for_all = (rollout.emergency_stop if emergency else rollout.stop_all) or rollout.stop_all or rollout.set_all
+    change = Change("rollout", "migration", rollout.list, "percentage", for_all, rollout.set_one)
+    run.gate.stopping = stop
+    wanted = "stopped" if stop else f"{percentage:g} %"
+    return ensure(run, change, wanted, lambda seen: dict.fromkeys(pairs or seen, percentage), whole=everything)
+
+
+def ensure_limits(
+    run: Run, *, limits: t.Mapping[str, float], reduce_by: float | None, baseline: t.Mapping[str, float]
+) -> Outcome:
+    """The risk limits have absolute values, or are ``reduce_by`` per cent under their baseline (now, if not given)."""
+    risk: Limits = run.site.require("risk_limits")
+    change = Change("risk_limits", "risk limit", risk.list, "value", None, risk.set)
+    if reduce_by is None:
+        wanted = ", ".join(f"{name} {value:g}" for name, value in limits.items())
+        return ensure(run, change, wanted, lambda seen: dict(limits), whole=False)
+    factor = 1.0 - reduce_by / 100.0
+
+    def reduced(seen: Values) -> Values:
+        goal = {name: value * factor for name, value in (baseline or seen).items()}
+        # A reduction never raises a limit that is already lower.
+        return {name: min(value, seen.get(name, value)) for name, value in goal.items()}
+
+    run.gate.stopping = True
+    return ensure(run, change, f"reduced by {reduce_by:g} %", reduced, whole=False)
+
+
+def _one_of(run: Run, pairs: t.Sequence[str], everything: bool) -> None:
+    if bool(pairs) == everything:
+        found = "both pairs and all: true" if pairs else "neither pairs nor all: true"
+        raise InputError(f"{run.site.name}: {found} given; name the pairs or say all: true. Nothing was sent.")
+
+

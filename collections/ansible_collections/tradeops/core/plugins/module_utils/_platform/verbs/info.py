@@ -1,0 +1,142 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""What a site is and does right now. Reads only; what cannot be read is ``unknown`` and says why."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ..._common.errors import CallError
+from ..profile import Listing, Profile, Read
+from ..states import STRICTNESS, UNKNOWN
+from .run import Run
+
+SUBSETS = (
+    "capabilities",
+    "trading",
+    "orders",
+    "positions",
+    "maintenance",
+    "circuit_breakers",
+    "rollout",
+    "risk_limits",
+    "dead_man_switch",
+    "market",
+    "health",
+    "metrics",
+    "reconciliation",
+)
+
+
+def capabilities(profile: Profile) -> dict[str, t.Any]:
+    """Return what a platform can do; no request is made."""
+    found = {field.name: bool(getattr(profile.capabilities, field.name)) for field in dataclasses.fields(profile.capabilities)}
+    trading = profile.capabilities.trading
+    states = sorted({step.to for step in trading.transitions}, key=STRICTNESS.__getitem__) if trading else []
+    return {
+        **found,
+        "states": states,
+        "levels": dict(trading.levels) if trading else {},
+        "metrics": sorted(profile.capabilities.metrics),
+        "witness": bool(trading and trading.witness),
+    }
+
+
+def gather(run: Run, subsets: t.Sequence[str], metrics: t.Sequence[str] = ()) -> dict[str, t.Any]:
+    """Return the asked subsets that the platform has; ``problems`` says for each what could not be read."""
+    problems: dict[str, str] = {}
+    facts: dict[str, t.Any] = {"site": run.site.name, "platform": run.site.profile.name, "problems": problems}
+    able = run.site.profile.capabilities
+    for subset in subsets:
+        if subset == "capabilities":
+            facts[subset] = capabilities(run.site.profile)
+        elif subset == "metrics":
+            wanted = {name: read for name, read in able.metrics.items() if not metrics or name in metrics}
+            facts[subset] = {name: _value(run, read, f"metrics.{name}", problems) for name, read in wanted.items()}
+        elif subset == "reconciliation":
+            facts[subset] = reconcile(run, problems)
+        elif getattr(able, subset):
+            facts[subset] = _subset(run, subset, getattr(able, subset), problems)
+    facts["summary"] = summarise(facts)
+    return facts
+
+
+def summarise(facts: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return one row for a table: what was gathered, counted. None: not asked for, or the platform lacks it."""
+
+    def count(subset: str, counts: t.Callable[[dict[str, t.Any]], bool]) -> t.Any:
+        rows = facts.get(subset)
+        return sum(1 for row in rows if counts(row)) if isinstance(rows, list) else rows
+
+    return {
+        "site": facts["site"],
+        "state": facts.get("trading", {}).get("state"),
+        "orders": count("orders", lambda row: True),
+        "positions": count("positions", lambda row: row["quantity"] not in (0, 0.0, "0")),
+        "breakers": count("circuit_breakers", lambda row: row.get("open") is not False),
+        "migrations": count("rollout", lambda row: row.get("percentage") not in (0, 0.0)),
+        "maintenance": facts.get("maintenance", {}).get("mode"),
+        "health": facts.get("health"),
+        "problem": next(iter(facts["problems"].values()), None),
+    }
+
+
+def reconcile(run: Run, problems: dict[str, str]) -> dict[str, t.Any]:
+    """Compare the platform's own book with the venue's: ``clean`` is true, false or unknown (never read, or no witness)."""
+    result: dict[str, t.Any] = {"clean": True, "differences": []}
+    for capability in ("orders", "positions"):
+        found = getattr(run.site.profile.capabilities, capability)
+        if not found or not found.witness:
+            result["clean"] = UNKNOWN
+            problems[f"reconciliation.{capability}"] = "the profile names no witness to compare with"
+            continue
+        try:
+            own, venue = _book(run, found.list), _book(run, found.witness)
+        except CallError as exc:
+            result["clean"] = UNKNOWN
+            problems[f"reconciliation.{capability}"] = str(exc)
+            continue
+        for key in sorted(own.keys() | venue.keys()):
+            if own.get(key) != venue.get(key):
+                difference = {"kind": capability, "id": key, "platform": own.get(key), "venue": venue.get(key)}
+                result["differences"].append(difference)
+    if result["differences"]:
+        result["clean"] = False
+    return result
+
+
+def _book(run: Run, listing: Listing) -> dict[str, t.Any]:
+    """Return id -> quantity of what is really there (a position of zero is none)."""
+    book = {}
+    for row in run.rows(listing):
+        quantity = row.get("quantity")
+        number = None if quantity is None else round(float(quantity), 8)
+        if number != 0:
+            book[row["id"]] = number
+    return book
+
+
+def _subset(run: Run, subset: str, found: t.Any, problems: dict[str, str]) -> t.Any:
+    if subset == "trading":
+        return {"state": _value(run, found.read, subset, problems)}
+    if subset == "maintenance":
+        return {"mode": _value(run, found.read, subset, problems)}
+    if subset == "dead_man_switch":
+        return {"seconds_left": _value(run, found.read, subset, problems)}
+    if isinstance(found, Read):
+        return _value(run, found, subset, problems)
+    try:
+        return run.rows(found.list)
+    except CallError as exc:
+        problems[subset] = str(exc)
+        return UNKNOWN
+
+
+def _value(run: Run, read: Read, name: str, problems: dict[str, str]) -> t.Any:
+    reading = run.site.read(read, run.deadline)
+    if not reading.known:
+        problems[name] = reading.problem
+    return reading.value

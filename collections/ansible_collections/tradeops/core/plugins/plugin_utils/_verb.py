@@ -1,0 +1,108 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""Action plugins of the verbs: a local site needs no module transfer, so the verb runs in this process."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import pathlib
+import typing as t
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import TradeopsError
+from ansible_collections.tradeops.core.plugins.module_utils._platform import profile as profiles
+from ansible_collections.tradeops.core.plugins.module_utils._platform.door import SHIPPED, execute
+from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
+
+# Options that a site may give as host variables, tradeops_<option>; an option of the task goes before them.
+SITE_OPTIONS = (
+    "profile",
+    "profile_path",
+    "urls",
+    "secrets",
+    "validate_certs",
+    "ca_path",
+    "client_cert",
+    "client_key",
+    "request_timeout",
+    "wait_timeout",
+    "reason",
+    "lease_dir",
+    "lease_ttl",
+)
+_USERS = ("awx_user_name", "tower_user_name")
+
+Variables = t.Mapping[str, t.Any]
+Template = t.Callable[[t.Any], t.Any]
+
+
+def operator(variables: Variables, template: Template) -> str:
+    """Return who runs this: TRADEOPS_OPERATOR, the user of AWX, or the login name."""
+    for name in _USERS:
+        if name in variables:
+            return str(template(variables[name]))
+    return os.environ.get("TRADEOPS_OPERATOR") or getpass.getuser()
+
+
+def arguments(name: str, task_args: Variables, variables: Variables, template: Template) -> dict[str, t.Any]:
+    """Return the arguments of a verb for the site ``name``: the task's own, then the host variables of the site."""
+    given: dict[str, t.Any] = {}
+    for option in SITE_OPTIONS:
+        variable = f"tradeops_{option}"
+        if variable in variables:
+            given[option] = template(variables[variable])
+    given = {key: value for key, value in given.items() if value is not None}
+    given |= task_args
+    given.setdefault("site", name)
+    given.setdefault("operation", os.environ.get("TRADEOPS_OPERATION_ID"))
+    given.setdefault("operator", operator(variables, template))
+    # Tagged subclasses of str and dict stay on Ansible's side of this door.
+    return t.cast("dict[str, t.Any]", json.loads(json.dumps(given, default=str)))
+
+
+def carry_out(verb: str, name: str, given: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
+    """Validate the arguments and run the verb in this process; the result holds the public arguments."""
+    spec = VERBS[verb].spec
+    if "lease_dir" not in spec.options:
+        given = {key: value for key, value in given.items() if key in spec.options}
+    try:
+        parameters = spec.validate(name, given)
+    except TradeopsError as exc:
+        return {"failed": True, "changed": False, "site": name, "result": exc.result, "msg": str(exc)}
+    # The parent is the ansible-playbook process, for whose life the lease of an operation is kept.
+    result = execute(verb, parameters, check_mode=check_mode, process=os.getppid())
+    return result | {"invocation": {"module_args": spec.public(parameters)}}
+
+
+class VerbAction(ActionBase):
+    """One verb on one site."""
+
+    verb: t.ClassVar[str]
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        name = str(variables.get("inventory_hostname", ""))
+        given = arguments(name, self._task.args, variables, self._templar.template)
+        if self._play_context.connection == "local" or variables.get("ansible_connection") == "local":
+            return carry_out(self.verb, name, given, check_mode=self._task.check_mode)
+        return self._execute_module(
+            module_name=f"tradeops.core.{self.verb}", module_args=self._for_module(given), task_vars=variables
+        )
+
+    def _for_module(self, given: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Put the text of the profile into the arguments: the machine that makes the calls does not have the file."""
+        options = VERBS[self.verb].spec.options
+        if not given.get("profile_text") and given.get("profile"):
+            folders = [*map(pathlib.Path, given.get("profile_path", [])), SHIPPED]
+            try:
+                given["profile_text"] = profiles.find(given["profile"], folders).read_text(encoding="utf-8")
+            except TradeopsError as exc:
+                self._display.vvv(str(exc))  # the module says it, in the one form of all its errors
+        return {key: value for key, value in given.items() if key in options and value is not None}

@@ -1,0 +1,79 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sites that a lab can have, from ``platforms/catalogue.yml``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import pathlib
+import typing as t
+
+import yaml
+
+from .errors import LabError
+
+CATALOGUE = pathlib.Path(__file__).parent / "platforms" / "catalogue.yml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """One site. ``services`` maps a service to the one whose port it shares, or to None when it has its own.
+
+    ``number`` is its place in the catalogue: the same whichever other sites a lab has.
+    """
+
+    name: str
+    platform: str
+    role: str
+    services: dict[str, str | None]
+    secrets: list[str]
+    number: int
+
+
+def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
+    """Return all sites by name, in the order of the file. Raises LabError."""
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise LabError(f"{path}: expected a mapping of platforms")
+    sites: dict[str, Site] = {}
+    for platform, entry in document.items():
+        where = f"{path.name}: {platform}"
+        if not isinstance(entry, dict) or set(entry) != {"services", "secrets", "sites"}:
+            raise LabError(f"{where}: expected the keys services, secrets and sites")
+        services = _services(where, entry["services"])
+        for role in entry["sites"]:
+            name = f"{platform}-{role}".replace("_", "-")
+            sites[name] = Site(name, platform, role, services, list(entry["secrets"]), len(sites))
+    return sites
+
+
+def _services(where: str, entries: list[t.Any]) -> dict[str, str | None]:
+    services: dict[str, str | None] = {}
+    for entry in entries:
+        if isinstance(entry, str):
+            services[entry] = None
+            continue
+        try:
+            ((name, options),) = entry.items()
+            services[name] = options["same_as"]
+        except (AttributeError, ValueError, KeyError, TypeError) as exc:
+            raise LabError(f"{where}: a service is a name or {{name: {{same_as: other}}}}, found {entry!r}") from exc
+        if services.get(options["same_as"], "") is not None:
+            raise LabError(f"{where}: {name} is to share the port of {options['same_as']!r}, which has none of its own")
+    return services
+
+
+def select(known: dict[str, Site], wanted: t.Iterable[str] | None) -> list[Site]:
+    """Return the sites named in ``wanted`` in the order of the catalogue, all where it is None. Raises LabError."""
+    if wanted is None:
+        return list(known.values())
+    names = set(wanted)
+    for name in sorted(names - set(known)):
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise LabError(f"--sites: there is no site {name!r}{hint}; known: {', '.join(known)}")
+    if not names:
+        raise LabError(f"--sites is empty; known: {', '.join(known)}")
+    return [site for site in known.values() if site.name in names]

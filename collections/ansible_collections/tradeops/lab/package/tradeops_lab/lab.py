@@ -1,0 +1,236 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring a lab up, down, and say how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import socket
+import subprocess
+import sys
+import time
+import typing as t
+
+from . import catalogue, ports, processes
+from .errors import LabError
+from .folder import Folder
+from .part import Part
+from .plan import Plan, load, make, publish, save
+from .postgres import PostgreSQL
+from .processes import tail
+from .redis import Redis
+from .s3 import S3
+from .waiting import NotYet, together, wait_for
+from .workers import Simulator, Sink
+
+PARTS: tuple[type[Part], ...] = (PostgreSQL, Redis, S3, Sink, Simulator)
+_LOCK_BUDGET = 120.0  # seconds
+_LOOK_BUDGET = 5.0  # seconds for a server that is said to run to answer
+_TAKEN = "{part}: port {port} has been taken by another program; python -m tradeops_lab down, then up, chooses others"
+
+
+@dataclasses.dataclass
+class Report:
+    """What a command did. ``parts`` says of each server what was seen of it."""
+
+    changed: bool
+    folder: Folder
+    plan: Plan | None
+    parts: dict[str, str]
+    elapsed: float = 0.0
+
+
+class Lab:
+    """One lab. ``tell`` gets a line of progress at a time."""
+
+    def __init__(self, folder: Folder, tell: t.Callable[[str], None] | None = None) -> None:
+        self.folder = folder
+        self.began = time.monotonic()
+        self._tell = tell or (lambda line: print(line, file=sys.stderr, flush=True))
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._changed = False
+        self._seen: dict[str, str] = {}
+
+    def tell(self, what: str, text: str) -> None:
+        self._tell(f"{time.monotonic() - self.began:5.1f} s  {what:<11} {text}")
+
+    async def up(self, sites: list[str] | None = None) -> Report:
+        """Bring up what does not run and answer. Raises LabError, having stopped again what it had started."""
+        known = catalogue.read()
+        wanted = catalogue.select(known, sites)
+        self.folder.create()
+        with self.folder.locked(_LOCK_BUDGET, lambda text: self.tell("lab", text)):
+            try:
+                plan, holder = await self._plan(known, wanted, explicit=sites is not None)
+                with holder or contextlib.nullcontext():
+                    await self._bring_up(plan, holder)
+            except BaseException as exc:
+                await self._undo(exc)
+                raise
+            pids = {name: processes.leader(found) for name, found in processes.find(self.folder).items()}
+            self._changed |= publish(self.folder, plan, {name: pid for name, pid in sorted(pids.items()) if pid})
+        return self._report(plan)
+
+    async def down(self, *, purge: bool = False) -> Report:
+        """Stop everything; with ``purge`` also remove the folder. Raises LabError when something does not end."""
+        if not self.folder.path.is_dir():
+            stopped = await self._stop(set(processes.find(self.folder)), purge=True)
+            return Report(bool(stopped), self.folder, None, dict.fromkeys(stopped, "stopped"), self._elapsed())
+        with self.folder.locked(_LOCK_BUDGET, lambda text: self.tell("lab", text)):
+            if not self.folder.run.is_dir():
+                raise LabError(
+                    f"{self.folder.path} is not the folder of a lab: check --name, --dir and TRADEOPS_LAB_DIR"
+                )
+            self._changed = self.folder.lab_json.exists()
+            self.folder.lab_json.unlink(missing_ok=True)
+            plan = None
+            with contextlib.suppress(LabError):  # a damaged plan keeps nobody from ending the processes
+                plan = load(self.folder)
+            stopped = await self._stop(set(processes.find(self.folder)), purge=purge)
+            await self._tidy(plan, purge=purge)
+            if purge:
+                self.folder.purge()
+                self.tell("lab", f"{self.folder.path} removed")
+        changed = self._changed or bool(stopped) or purge
+        return Report(changed, self.folder, plan, dict.fromkeys(stopped, "stopped"), self._elapsed())
+
+    async def status(self) -> Report:
+        """Look at a lab without changing anything. Parts that do not run or answer are told with what was seen."""
+        plan = load(self.folder)
+        if plan is None:
+            return Report(False, self.folder, None, {}, self._elapsed())
+        found = processes.find(self.folder)
+        for part in [make_part(self.folder, plan) for make_part in PARTS]:
+            if part.name not in found:
+                self._seen[part.name] = "stopped"
+                continue
+            trouble = await self._trouble(part)
+            self._seen[part.name] = f"does not answer: {trouble}" if trouble else f"running: {self._seen[part.name]}"
+        return self._report(plan)
+
+    # -- the steps of up -----------------------------------------------------------------------------------------------
+
+    async def _plan(
+        self, known: dict[str, catalogue.Site], wanted: list[catalogue.Site], *, explicit: bool
+    ) -> tuple[Plan, socket.socket | None]:
+        """Return the plan, and the claim on its ports unless the sink still holds it."""
+        plan, found = load(self.folder), processes.find(self.folder)
+        if plan is None and (self.folder.pg / "data").exists():
+            raise LabError(f"{self.folder.plan_json} is missing: python -m tradeops_lab down --purge, then up")
+        strays = set(found) - {part.name for part in PARTS} if plan else set(found)
+        if strays:  # of an `up` that was killed, or of a lab whose folder was removed under it
+            await self._stop(strays, purge=plan is None)
+            found = processes.find(self.folder)
+        if plan and (found or self.folder.lab_json.exists()):
+            more = [site.name for site in wanted if site.name not in plan["sites"]]
+            if more and explicit:
+                raise LabError(f"the lab runs without {', '.join(more)}: python -m tradeops_lab down, then up")
+            wanted = [known[name] for name in plan["sites"] if name in known]
+            if "sink" in found:
+                return plan, None
+            if found:
+                holder = ports.claim_again(plan["first_port"])
+                if holder is None:
+                    raise LabError(_TAKEN.format(part="sink", port=plan["first_port"]))
+                return plan, holder
+        holder = ports.claim(plan["first_port"] if plan else None)
+        return make(self.folder.name, wanted, holder.getsockname()[1], plan), holder
+
+    async def _bring_up(self, plan: Plan, holder: socket.socket | None) -> None:
+        postgresql, redis, s3 = PostgreSQL(self.folder, plan), Redis(self.folder, plan), S3(self.folder, plan)
+        sink, simulator = Sink(self.folder, plan), Simulator(self.folder, plan)
+        sink.holder = holder
+        postgresql.locate()
+        save(self.folder, plan)
+
+        async def platforms() -> None:
+            # The simulator keeps its state in these two: when one was started, it is to begin anew.
+            await together(self._ensure(postgresql), self._ensure(redis))
+            await self._ensure(simulator, anew=bool({"postgresql", "redis"} & set(self._started)))
+
+        await together(platforms(), self._ensure(s3), self._ensure(sink))
+
+    async def _ensure(self, part: Part, *, anew: bool = False) -> None:
+        """Make sure that ``part`` runs and answers."""
+        running = bool(processes.find(self.folder).get(part.name))
+        if running:
+            trouble = "its storage was started" if anew else await self._trouble(part)
+            if trouble:
+                self.tell(part.name, f"stopping: {trouble}")
+                await self._stop({part.name}, purge=False)
+                running = False
+        if not running:
+            await self._start(part)
+        self._changed |= await wait_for(lambda: part.settle(started=not running), part.start_budget, part.name)
+        self.tell(part.name, f"{'runs already' if running else 'ready'}: {self._seen[part.name]}")
+
+    async def _start(self, part: Part) -> None:
+        await part.prepare()
+        for port in part.ports():
+            if not ports.is_free(port):
+                raise LabError(_TAKEN.format(part=part.name, port=port))
+        self._changed = True
+        offset = part.log.stat().st_size if part.log.exists() else 0
+        process = self._started[part.name] = processes.start(part.command(), part.log)
+
+        async def answers() -> str:
+            if process.poll() is not None:
+                raise LabError(f"{part.name} ended with status {process.returncode}")
+            return await part.probe()
+
+        try:
+            self._seen[part.name] = await wait_for(answers, part.start_budget, f"{part.name} does not answer")
+        except LabError as exc:
+            raise LabError(f"{exc}\nIts log, {part.log}, ends with:\n{tail(part.log, offset)}") from exc
+
+    async def _trouble(self, part: Part) -> str:
+        """Return why a running part is of no use, an empty text if it answers."""
+        try:
+            self._seen[part.name] = await asyncio.wait_for(part.probe(), _LOOK_BUDGET)
+        except TimeoutError:
+            return f"no answer within {_LOOK_BUDGET:.0f} s"
+        except (NotYet, OSError) as exc:
+            return str(exc) or type(exc).__name__
+        return ""
+
+    async def _undo(self, exc: BaseException) -> None:
+        if self._started:
+            names = ", ".join(sorted(self._started))
+            self.tell(
+                "lab", f"{'interrupted' if isinstance(exc, asyncio.CancelledError) else 'failed'}; stopping {names}"
+            )
+            await self._stop(set(self._started), purge=False)
+
+    # -- the rest ------------------------------------------------------------------------------------------------------
+
+    async def _stop(self, names: set[str], *, purge: bool) -> list[str]:
+        kinds = {part.name: part for part in PARTS}
+        signals = {
+            name: (kinds[name].purge_signal if purge else kinds[name].stop_signal) if name in kinds else signal.SIGTERM
+            for name in names
+        }
+        stopped = await processes.stop(
+            self.folder, signals, {name: kinds[name].stop_budget for name in names if name in kinds}
+        )
+        if stopped:
+            self.tell("lab", f"stopped {', '.join(stopped)}")
+        return stopped
+
+    async def _tidy(self, plan: Plan | None, *, purge: bool) -> None:
+        for part in PARTS:
+            try:
+                await part.tidy(self.folder, plan)
+            except LabError as exc:
+                if not purge:
+                    raise
+                self.tell(part.name, f"cannot be tidied up, and is removed as it is: {exc}")
+
+    def _elapsed(self) -> float:
+        return round(time.monotonic() - self.began, 2)
+
+    def _report(self, plan: Plan) -> Report:
+        return Report(self._changed, self.folder, plan, dict(self._seen), self._elapsed())

@@ -1,0 +1,155 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a lab is to be: its ports, databases and secrets. ``run/plan.json`` and ``lab.json`` hold it.
+
+lab.json is the plan plus the process ids; it is there exactly while the lab is meant to run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+import typing as t
+
+from .catalogue import Site
+from .errors import LabError
+from .folder import Folder, read_json, write_private
+from .ports import BLOCK, HOST
+
+ROLE = "tradeops"  # owns the databases of the sites; may make databases and base backups, is no superuser
+SUPERUSER = "postgres"
+
+
+class SitePlan(t.TypedDict):
+    platform: str
+    role: str
+    services: dict[str, str]
+    database: str
+    redis_db: int
+    secrets: dict[str, str]
+
+
+class Login(t.TypedDict):
+    user: str
+    password: str
+
+
+class PostgresPlan(t.TypedDict):
+    host: str
+    port: int
+    user: str
+    password: str
+    superuser: Login
+    bin: str
+
+
+class RedisPlan(t.TypedDict):
+    host: str
+    port: int
+    password: str
+
+
+class S3Plan(t.TypedDict):
+    endpoint: str
+    access_key: str
+    secret_key: str
+    ports: dict[str, int]
+
+
+class Smtp(t.TypedDict):
+    host: str
+    port: int
+
+
+class SinkPlan(t.TypedDict):
+    http: str
+    smtp: Smtp
+
+
+class Plan(t.TypedDict):
+    name: str
+    first_port: int
+    control: str
+    postgresql: PostgresPlan
+    redis: RedisPlan
+    s3: S3Plan
+    sink: SinkPlan
+    sites: dict[str, SitePlan]
+
+
+S3_PORTS = ("s3", "s3.grpc", "filer", "filer.grpc", "master", "master.grpc", "volume", "volume.grpc")
+
+
+def make(name: str, sites: list[Site], first_port: int, before: Plan | None) -> Plan:
+    """Return a new plan on the block of ports that begins at ``first_port``.
+
+    Passwords of the servers, and secrets and databases of sites, stay what they were in ``before``.
+    """
+    ports = itertools.count(first_port)
+    url = {part: f"http://{HOST}:{next(ports)}" for part in ("sink", "control")}
+    smtp, postgresql, redis = next(ports), next(ports), next(ports)
+    s3 = {part: next(ports) for part in S3_PORTS}
+    plan = Plan(
+        name=name,
+        first_port=first_port,
+        control=url["control"],
+        postgresql=PostgresPlan(
+            host=HOST,
+            port=postgresql,
+            user=ROLE,
+            password=before["postgresql"]["password"] if before else secrets.token_hex(16),
+            superuser=before["postgresql"]["superuser"]
+            if before
+            else Login(user=SUPERUSER, password=secrets.token_hex(16)),
+            bin="",  # known when PostgreSQL has been found
+        ),
+        redis=RedisPlan(
+            host=HOST, port=redis, password=before["redis"]["password"] if before else secrets.token_hex(16)
+        ),
+        s3=S3Plan(
+            endpoint=f"http://{HOST}:{s3['s3']}",
+            access_key=before["s3"]["access_key"] if before else secrets.token_hex(10).upper(),
+            secret_key=before["s3"]["secret_key"] if before else secrets.token_hex(20),
+            ports=s3,
+        ),
+        sink=SinkPlan(http=url["sink"], smtp=Smtp(host=HOST, port=smtp)),
+        sites={},
+    )
+    old = before["sites"] if before else {}
+    for site in sites:
+        known = old[site.name]["secrets"] if site.name in old else {}
+        services: dict[str, str] = {}
+        for service, same_as in site.services.items():
+            services[service] = services[same_as] if same_as else f"http://{HOST}:{next(ports)}"
+        plan["sites"][site.name] = SitePlan(
+            platform=site.platform,
+            role=site.role,
+            services=services,
+            database=site.name.replace("-", "_"),
+            redis_db=site.number,
+            # The name in front tells which secret it is that turned up where it should not.
+            secrets={secret: known.get(secret) or f"{secret}-{secrets.token_hex(16)}" for secret in site.secrets},
+        )
+    if next(ports) > first_port + BLOCK:
+        raise LabError(f"these sites need more than the {BLOCK} ports of a lab: choose fewer with --sites")
+    return plan
+
+
+def load(folder: Folder) -> Plan | None:
+    """Return the plan that the folder holds. Raises LabError."""
+    return t.cast("Plan | None", read_json(folder.plan_json))
+
+
+def save(folder: Folder, plan: Plan) -> None:
+    write_private(folder.plan_json, json.dumps(plan, indent=1) + "\n")
+
+
+def publish(folder: Folder, plan: Plan, pids: dict[str, int]) -> bool:
+    """Write lab.json; return whether that changed it."""
+    lab = {**plan, "pids": pids}
+    if read_json(folder.lab_json) == lab:
+        return False
+    write_private(folder.lab_json, json.dumps(lab, indent=1) + "\n")
+    return True

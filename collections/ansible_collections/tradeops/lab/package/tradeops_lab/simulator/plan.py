@@ -1,0 +1,101 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a lab (``run/plan.json``, same shape as ``lab.json``): where everything listens, and the sites."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import typing as t
+import urllib.parse
+
+
+class PlanError(Exception):
+    """The plan cannot be used; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Address:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname or not parts.port:
+            raise PlanError(f"{url!r} is not a URL of the form http://host:port")
+        return cls(parts.hostname, parts.port)
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """How to reach PostgreSQL or Redis."""
+
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class SitePlan:
+    """``market`` may hold ``enabled`` and ``rate`` (orders a second) for the first start."""
+
+    name: str
+    platform: str
+    role: str
+    services: t.Mapping[str, str]
+    database: str
+    redis_db: int
+    secrets: t.Mapping[str, str] = dataclasses.field(repr=False)
+    market: t.Mapping[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    control: Address
+    postgresql: Server
+    redis: Server
+    sites: t.Mapping[str, SitePlan]
+    sink: str | None = None
+
+
+def read(path: pathlib.Path) -> Plan:
+    """Read the plan file. Raises PlanError with the file and the key that is wrong."""
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as exc:
+        raise PlanError(f"{path}: {exc.strerror}") from exc
+    except KeyError as exc:
+        raise PlanError(f"{path}: the key {exc} is missing") from exc
+    except ValueError as exc:
+        raise PlanError(f"{path}: not JSON: {exc}") from exc
+
+
+def parse(data: t.Mapping[str, t.Any]) -> Plan:
+    sites = {
+        name: SitePlan(
+            name=name,
+            platform=site["platform"],
+            role=site.get("role", "primary"),
+            services=site["services"],
+            database=site["database"],
+            redis_db=site["redis_db"],
+            secrets=site.get("secrets", {}),
+            market={**data.get("market", {}), **site.get("market", {})},
+        )
+        for name, site in data["sites"].items()
+    }
+    return Plan(
+        control=Address.of(data["control"]),
+        postgresql=_server(data["postgresql"]),
+        redis=_server(data["redis"]),
+        sites=sites,
+        sink=data.get("sink", {}).get("http"),
+    )
+
+
+def _server(data: t.Mapping[str, t.Any]) -> Server:
+    return Server(data["host"], int(data["port"]), data.get("user"), data.get("password"))

@@ -1,0 +1,272 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The HTTP side of a site: ports, the faults around an answer, the answer's bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime as dt
+import decimal
+import errno
+import json
+import logging
+import socket
+import struct
+import typing as t
+import urllib.parse
+
+from aiohttp import web
+
+from ..platforms.base import Body, Call, Refusal, Reply, Route
+from . import auth, database
+from .engine import iso
+from .faults import WIRE, Fault, Seen
+from .plan import Address
+from .routing import Found, Router
+
+if t.TYPE_CHECKING:
+    from .site import Site
+
+LOG = logging.getLogger(__name__)
+REOPEN = 5.0  # s to get a port back that was closed for a while
+_HTML = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Welcome</h1></body></html>\n"
+
+
+class Port:
+    """A listening port of a site; it can be closed and opened again."""
+
+    def __init__(self, site: Site, address: Address, services: t.Sequence[str]) -> None:
+        self.address = address
+        self._responder = Responder(site, Router(site.platform, services))
+        self._tcp: asyncio.Server | None = None
+        self._http: web.Server | None = None
+
+    async def open(self) -> None:
+        """Listen, unless it does so already. Raises OSError when the port is taken for longer than REOPEN."""
+        if self._tcp:
+            return
+        loop = asyncio.get_running_loop()
+        self._http = web.Server(self._responder.handle, access_log=None)
+        until = loop.time() + REOPEN
+        while True:
+            try:
+                self._tcp = await loop.create_server(
+                    self._http, self.address.host, self.address.port, reuse_address=True, backlog=512
+                )
+                return
+            except OSError as exc:
+                if exc.errno != errno.EADDRINUSE or loop.time() > until:
+                    raise
+            await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        """Stop listening and drop all connections, with the requests that are being answered."""
+        if self._tcp and self._http:
+            self._tcp.close()
+            for connection in self._http.connections:
+                if connection.transport:
+                    connection.transport.abort()
+            await self._http.shutdown(0.2)
+        self._tcp = self._http = None
+
+
+def ports(site: Site) -> list[Port]:
+    """The ports of a site: services with the same address share one. Raises LookupError when one is not given."""
+    by_address: dict[Address, list[str]] = {}
+    for service in site.platform.services:
+        if service not in site.plan.services:
+            raise LookupError(f"{site.name}: the plan gives no address for the service {service!r}")
+        by_address.setdefault(Address.of(site.plan.services[service]), []).append(service)
+    return [Port(site, address, services) for address, services in by_address.items()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Incoming:
+    """One request on its way: what came in, where it belongs, what is wrong with it on purpose."""
+
+    request: web.BaseRequest
+    raw: bytes
+    found: Found
+    seen: Seen
+    fault: Fault | None
+
+    @property
+    def kind(self) -> str:
+        return self.fault.kind if self.fault else ""
+
+    @property
+    def gone(self) -> bool:
+        """True when nobody waits for the answer any more."""
+        return self.request.transport is None or self.request.transport.is_closing()
+
+
+class Responder:
+    """Answers the requests of one port."""
+
+    def __init__(self, site: Site, router: Router) -> None:
+        self.site, self.router = site, router
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Log the request, then answer it, unless a fault has it otherwise."""
+        raw = await request.read()
+        path = request.rel_url.raw_path
+        found = self.router.find(request.method, path)
+        writes = found.route.writes if found.route else request.method not in ("GET", "HEAD")
+        seen = Seen(found.service, request.method, path, found.short, writes, bool(found.route and found.route.auth))
+        entry = self.site.log.open(seen, request.rel_url.raw_query_string)
+        fault = self.site.faults.find(WIRE, seen)
+        if fault:
+            self.site.faults.use(fault, seen)
+        incoming = Incoming(request, raw, found, seen, fault)
+        if incoming.kind == "hang":
+            await asyncio.sleep(fault.lasts(3600) if fault else 0)
+        if incoming.kind == "reset":
+            _reset(request)
+        if incoming.gone:
+            return web.Response(status=500)  # which goes nowhere; nothing is done
+        response = self._instead(incoming) or await self._answer(incoming)
+        if incoming.kind == "error_after":
+            response = self._refuse(_status(fault, 502, "bad_gateway", "the upstream did not answer in time"))
+        entry.status = response.status
+        return await _truncate(request, response) if incoming.kind == "truncate" else response
+
+    def _instead(self, incoming: Incoming) -> web.Response | None:
+        """The answer of the faults that keep the request from being looked at."""
+        fault = incoming.fault
+        if incoming.kind == "html":
+            return web.Response(body=_HTML, content_type="text/html", charset="utf-8")
+        if incoming.kind == "error_before":
+            return self._refuse(_status(fault, 503, "service_unavailable", "the service is overloaded"))
+        if fault and incoming.kind == "rate_limit":
+            refusal = _status(fault, 429, "rate_limited", "too many requests")
+            refusal.headers["Retry-After"] = f"{fault.lasts(1):g}"
+            return self._refuse(refusal)
+        return None
+
+    async def _answer(self, incoming: Incoming) -> web.Response:
+        seen = incoming.seen
+        try:
+            route = incoming.found.route
+            if route is None:
+                status, code = (405, "method_not_allowed") if incoming.found.allowed else (404, "not_found")
+                raise Refusal(status, code, f"{seen.method} {seen.path} is not served here")
+            return _response(await self._work(incoming, route, _body(incoming.raw)))
+        except Refusal as refusal:
+            return self._refuse(refusal)
+        except database.ERRORS as exc:
+            LOG.warning("%s: %s %s: %s: %s", self.site.name, seen.method, seen.path, type(exc).__name__, exc)
+            await self.site.recover()
+            return self._refuse(Refusal(503, "database_unavailable", "the database does not answer"))
+
+    async def _work(self, incoming: Incoming, route: Route, body: Body) -> Reply:
+        """Run the handler in the transaction that the route and the fault ask for."""
+        site = self.site
+        if not route.writes:
+            async with site.reading() as db:
+                actor = await self._actor(db, incoming, route, body)
+                if incoming.kind != "stale":
+                    return await self._handle(db, incoming, route, body, actor)
+            async with site.snapshot() as db:
+                return await self._handle(db, incoming, route, body, actor)
+        keep = incoming.kind not in ("lie", "delay")
+        async with site.writing(keep=keep) as db:
+            actor = await self._actor(db, incoming, route, body)
+            reply = await self._handle(db, incoming, route, body, actor)
+        if keep:
+            site.market.wake()
+        elif incoming.fault and incoming.kind == "delay":
+            site.background(self._later(incoming.fault.lasts(1), incoming, route, body, actor))
+        return reply
+
+    async def _later(self, seconds: float, incoming: Incoming, route: Route, body: Body, actor: str) -> None:
+        await asyncio.sleep(seconds)
+        try:
+            async with self.site.writing() as db:
+                await self._handle(db, incoming, route, body, actor)
+        except Refusal as refusal:
+            LOG.info("%s: what was answered as done is refused now: %s", self.site.name, refusal)
+        self.site.market.wake()
+
+    async def _handle(self, db: t.Any, incoming: Incoming, route: Route, body: Body, actor: str) -> Reply:
+        url = incoming.request.rel_url
+        reply = await route.handler(
+            Call(
+                site=self.site,
+                engine=self.site.engine(db, actor, incoming.seen),
+                method=incoming.seen.method,
+                path=incoming.found.path,
+                query=dict(url.query) if url.raw_query_string else {},
+                body=body,
+                headers=incoming.request.headers,
+                actor=actor,
+            )
+        )
+        return reply if isinstance(reply, Reply) else Reply(reply)
+
+    async def _actor(self, db: t.Any, incoming: Incoming, route: Route, body: Body) -> str:
+        if route.auth is None:
+            return "anonymous"
+        since = incoming.fault.since if incoming.fault and incoming.kind == "expire_token" else None
+        kind = self.site.platform.auth[route.auth]
+        return await auth.check(self.site, db, kind, incoming.request.headers, body, expired_since=since)
+
+    def _refuse(self, refusal: Refusal) -> web.Response:
+        return _response(Reply(self.site.platform.error(refusal), refusal.status, refusal.headers))
+
+
+def _status(fault: Fault | None, status: int, code: str, message: str) -> Refusal:
+    return Refusal((fault and fault.status) or status, code, message)
+
+
+def _plain(value: t.Any) -> t.Any:
+    if isinstance(value, dt.datetime):
+        return iso(value)
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _response(reply: Reply) -> web.Response:
+    if reply.body is None:
+        return web.Response(status=reply.status, headers=reply.headers)
+    body = json.dumps(reply.body, default=_plain).encode()
+    return web.Response(body=body, status=reply.status, headers=reply.headers, content_type="application/json")
+
+
+def _body(raw: bytes) -> Body:
+    """The body as a mapping: JSON when it looks like it (whatever its type says, as curl sends it), else a form."""
+    text = raw.decode("utf-8", "replace").strip()
+    if not text:
+        return {}
+    if text[0] not in "{[":
+        return dict(urllib.parse.parse_qsl(text))
+    try:
+        value = json.loads(text)
+    except ValueError as exc:
+        raise Refusal(400, "invalid_json", f"the body is not JSON: {exc}") from None
+    if not isinstance(value, dict):
+        raise Refusal(400, "invalid_request", "the body must be an object")
+    return value
+
+
+def _reset(request: web.BaseRequest) -> None:
+    """Close the connection with a TCP reset: lingering for zero seconds makes the kernel send RST instead of FIN."""
+    if request.transport is not None:
+        sock = request.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+
+
+async def _truncate(request: web.BaseRequest, whole: web.Response) -> web.StreamResponse:
+    """Send the headers of ``whole`` and half of its body, then close the connection."""
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    response = web.StreamResponse(status=whole.status, headers=whole.headers)
+    response.content_length = len(body)
+    response.force_close()
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response

@@ -42,7 +42,7 @@ lab-down: run-environment ## Stop the practice ground and remove what it stored
 drill: run-environment ## Emergency stop and gated resume over the lab, with an HTML page that proves what happened
 	@export $(DRILL_LAB); trap '$(LAB) down' EXIT; \
 	$(LAB) up; \
-	ansible-playbook -i inventories/lab playbooks/drill.yml
+	python tools/drill.py
 
 test: test-environment ## Everything that has to be true before a change is accepted
 	@failed=""; \
@@ -52,11 +52,13 @@ test: test-environment ## Everything that has to be true before a change is acce
 	[[ -z $$failed ]] || { echo "make test: failed:$$failed" >&2; exit 1; }
 
 lint: test-environment ## ruff, mypy, yamllint and ansible-lint (production profile)
-	ruff check .
-	ruff format --check .
-	mypy $(PYTHON_CODE)
-	yamllint --strict .
-	ansible-lint --profile production --offline --strict
+	@failed=0; check() { echo "$$*"; "$$@" || failed=1; }; \
+	check ruff check .; \
+	check ruff format --check .; \
+	check mypy $(PYTHON_CODE); \
+	check yamllint --strict .; \
+	check ansible-lint --profile production --offline --strict; \
+	exit $$failed
 
 sanity: test-environment ## ansible-test sanity for both collections
 	@python tools/sanity.py core lab

@@ -56,8 +56,8 @@ interpreter() {
     printf '%s\n' "$python"
 }
 
-ready() { # the venv runs, is of the interpreter asked for, and every requirements file is the one that was installed
-    usable "$venv/bin/python" || return 1
+ready() { # the venv runs, was made here with the interpreter asked for, and holds what these requirements files say
+    usable "$venv/bin/python" && [[ $(cat "$venv/.place" 2>/dev/null) == "$venv" ]] || return 1
     [[ -z ${PYTHON:-} || $(cat "$venv/.interpreter" 2>/dev/null) == "$PYTHON" ]] || return 1
     local file
     for file in "$@"; do
@@ -80,6 +80,7 @@ if ! ready; then
     echo "tradeops: making $venv with $("$python" --version)" >&2
     "$python" -m venv --clear "$venv"
     printf '%s' "${PYTHON:-}" >"$venv/.interpreter"
+    printf '%s' "$venv" >"$venv/.place" # its scripts name this folder: a copy of it elsewhere would not work
 fi
 echo "tradeops: installing $* (once, about a minute)" >&2
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "${@/#/--requirement=}"

@@ -49,6 +49,11 @@ def playbooks(row: Row) -> list[str]:
     return re.findall(r"playbooks/[\w/]+\.yml", row.playbook)
 
 
+def variables(row: Row) -> list[str]:
+    """The variables that a row sets."""
+    return re.findall(r"-e (\w+)=", row.playbook)
+
+
 COVERED = [row for row in rows() if row.playbook != PLANNED]
 NAMED = sorted({name for row in COVERED for name in playbooks(row)})
 
@@ -58,7 +63,7 @@ def exercising(name: str) -> list[pathlib.Path]:
     suites = [
         *(ROOT / "tests").rglob("*.py"),
         *(ROOT / "molecule").rglob("*.yml"),
-        ROOT / "playbooks" / "drill.yml",
+        ROOT / "tools" / "drill.py",
     ]
     own = pathlib.Path(__file__)
     word = re.compile(rf"(?<![\w-]){re.escape(name.rpartition('/')[2])}\b")
@@ -89,6 +94,14 @@ def test_named_playbook_parses(name: str) -> None:
 @pytest.mark.parametrize("name", NAMED)
 def test_named_playbook_is_run(name: str) -> None:
     assert exercising(name), f"no test, scenario or drill runs {name}"
+
+
+@pytest.mark.parametrize("row", COVERED, ids=lambda row: row.id)
+def test_variables_are_known(row: Row) -> None:
+    """A variable that nobody reads would leave the procedure undone without a word."""
+    readers = [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "collections").glob("*/tradeops/core/roles/*/*/*.yml")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in readers)
+    assert [name for name in variables(row) if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_something_is_covered(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,10 +17,11 @@ description:
     result, and of the modules of this collection their whole proof.
   - Each record carries the hash of the record before, so that an edit, a deletion, an insertion or a new order of the
     records shows. See the module M(tradeops.core.evidence_verify).
-  - The operation id is taken from the environment variable E(TRADEOPS_OPERATION_ID). Without it one is made and put there,
-    so that tasks see it with P(ansible.builtin.env#lookup). A second playbook with the same id continues the journal.
-  - The operator is E(TRADEOPS_OPERATOR), else the user that AWX names, else the login name. The reason is the extra variable
-    C(tradeops_reason).
+  - The operation id is taken from the environment variable E(TRADEOPS_OPERATION_ID). Without it one is made and put
+    there, so that tasks see it with P(ansible.builtin.env#lookup). A second playbook with the same id continues the
+    journal.
+  - The operator is E(TRADEOPS_OPERATOR), else the user that AWX names, else the login name. The reason is the extra
+    variable C(tradeops_reason).
   - A journal that cannot be written never stops an operation. The callback says so, keeps the records in memory, tries
     again, and tells at the end what is missing.
   - Module parameters are recorded as Ansible cleaned them, without anything that is named like a secret. Of a task with
@@ -72,6 +73,16 @@ class _Moment(t.NamedTuple):
         return {"began": self.at, "duration": round(later.clock - self.clock, 6)}
 
 
+class _Play(t.NamedTuple):
+    """The play that runs. Its number tells batches of one play apart."""
+
+    name: str = ""
+    number: int = 0
+
+    def named(self) -> dict[str, t.Any]:
+        return {"play": self.name, "play_number": self.number}
+
+
 class CallbackModule(CallbackBase):
     """Turns what Ansible tells into records. Ansible calls one method at a time, always in the controlling process."""
 
@@ -85,7 +96,7 @@ class CallbackModule(CallbackBase):
         self._journal: Journal | None = None
         self._pid = os.getpid()
         self._began = 0.0
-        self._play = {"play": "", "play_number": 0}
+        self._play = _Play()
         self._started: dict[_Key, _Moment] = {}
         self._items: dict[_Key, tuple[int, _Moment]] = {}
         self._tasks_begun: set[tuple[int, str]] = set()
@@ -94,7 +105,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_start(self, playbook: t.Any) -> None:
         self._began = time.monotonic()
-        self._play = {"play": "", "play_number": 0}
+        self._play = _Play()
         operation = self._operation_id()
         folder = pathlib.Path(str(self.get_option("journal_dir"))).expanduser()
         self._journal = Journal(folder, operation)
@@ -104,8 +115,10 @@ class CallbackModule(CallbackBase):
         self._record("operation_start", durable=True, operation=operation, **observed.start(playbook, context.CLIARGS))
 
     def v2_playbook_on_play_start(self, play: t.Any) -> None:
-        self._play = {"play": observed.text(play.get_name()), "play_number": self._play["play_number"] + 1}
-        self._record("play_start", **self._play, hosts=observed.batch(play), strategy=observed.text(play.strategy))
+        self._play = _Play(observed.text(play.get_name()), self._play.number + 1)
+        self._record(
+            "play_start", **self._play.named(), hosts=observed.batch(play), strategy=observed.text(play.strategy)
+        )
 
     def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
         self._task_begins(task)
@@ -122,7 +135,7 @@ class CallbackModule(CallbackBase):
         self._ended(result, "changed" if result.is_changed() else "ok")
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
-        self._ended(result, "ignored" if ignore_errors else "rescued" if observed.is_rescued(result.task) else "failed")
+        self._ended(result, _failure(result.task, ignored=ignore_errors))
 
     def v2_runner_on_unreachable(self, result: t.Any) -> None:
         self._ended(result, "ignored" if result.task.ignore_unreachable else "unreachable")
@@ -134,8 +147,7 @@ class CallbackModule(CallbackBase):
         self._item_ended(result, "changed" if result.is_changed() else "ok")
 
     def v2_runner_item_on_failed(self, result: t.Any) -> None:
-        task = result.task
-        self._item_ended(result, "ignored" if task.ignore_errors else "rescued" if observed.is_rescued(task) else "failed")
+        self._item_ended(result, _failure(result.task, ignored=bool(result.task.ignore_errors)))
 
     def v2_runner_item_on_skipped(self, result: t.Any) -> None:
         self._item_ended(result, "skipped")
@@ -158,13 +170,13 @@ class CallbackModule(CallbackBase):
 
     def _task_begins(self, task: t.Any, handler: bool = False) -> None:
         # The free strategy tells it once for every host.
-        key = (self._play["play_number"], task._uuid)
+        key = (self._play.number, task._uuid)
         if key in self._tasks_begun:
             return
         self._tasks_begun.add(key)
         self._record(
             "task_start",
-            **self._play,
+            **self._play.named(),
             task=observed.text(task.get_name()),
             task_id=task._uuid,
             action=observed.action(task),
@@ -186,7 +198,7 @@ class CallbackModule(CallbackBase):
         self._record_result(result, status, **self._started.pop(key, ended).until(ended), **extra)
 
     def _record_result(self, result: t.Any, status: str, **extra: t.Any) -> None:
-        for record in observed.results(result, {**self._play, "status": status, **extra}):
+        for record in observed.results(result, {**self._play.named(), "status": status, **extra}):
             durable = record["changed"] and record["action"].startswith(observed.OURS)
             self._record("task_result", durable=bool(durable), **record)
 
@@ -206,8 +218,8 @@ class CallbackModule(CallbackBase):
         if not self._warned:
             self._warned = True
             self._display.error(
-                f"The journal of this operation cannot be written: {journal.problem}. The operation goes on; the records "
-                "are kept in memory and tried again until it ends."
+                f"The journal of this operation cannot be written: {journal.problem}. The operation goes on; the "
+                "records are kept in memory and tried again until it ends."
             )
 
     def _close(self, verdict: str, hosts: dict[str, dict[str, int]]) -> None:
@@ -223,6 +235,10 @@ class CallbackModule(CallbackBase):
             )
 
     def _interrupted(self) -> None:
-        # Without statistics Ansible was interrupted or failed by itself. Worker processes inherit this and must not act.
+        # Without statistics Ansible was interrupted or failed by itself. Workers inherit this and must not act.
         if os.getpid() == self._pid:
             self._close("interrupted", {})
+
+
+def _failure(task: t.Any, *, ignored: bool) -> str:
+    return "ignored" if ignored else "rescued" if observed.is_rescued(task) else "failed"

@@ -74,6 +74,4 @@ def select(known: dict[str, Site], wanted: t.Iterable[str] | None) -> list[Site]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise LabError(f"--sites: there is no site {name!r}{hint}; known: {', '.join(known)}")
-    if not names:
-        raise LabError(f"--sites is empty; known: {', '.join(known)}")
     return [site for site in known.values() if site.name in names]

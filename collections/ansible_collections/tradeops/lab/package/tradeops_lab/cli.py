@@ -24,8 +24,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns 0; 1 when it failed or part of the lab does not work; 3 when no lab runs."""
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments, Folder.choose(arguments.name, arguments.dir)))
+        return int(arguments.run(arguments, Folder.choose(arguments.name or None, arguments.dir or None)))
     except LabError as exc:
+        print(f"tradeops_lab: {exc}", file=sys.stderr)
+        return EXIT_FAILED
+    except OSError as exc:  # the disk is full, the folder is another user's
         print(f"tradeops_lab: {exc}", file=sys.stderr)
         return EXIT_FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -34,10 +37,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _up(arguments: argparse.Namespace, folder: Folder) -> int:
-    sites = (
-        [name.strip() for name in arguments.sites.split(",") if name.strip()] if arguments.sites is not None else None
-    )
-    report = _run(Lab(folder).up(sites))
+    sites = [name.strip() for name in arguments.sites.split(",") if name.strip()]
+    report = _run(Lab(folder).up(sites or None))
     said = "is up" if report.changed else "was up already"
     _show(arguments, report, f"lab {folder.name} {said}: {report.parts['simulator']}, {folder.path}")
     return 0
@@ -144,9 +145,9 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     up = command("up", _up, "start the lab, or repair it; a lab that runs is left as it is")
-    up.add_argument("--sites", help="only these sites, separated by commas (default: all)")
+    up.add_argument("--sites", default="", help="only these sites, separated by commas (default: all)")
     down = command("down", _down, "stop the lab")
-    down.add_argument("--purge", action="store_true", help="remove its folder as well")
+    down.add_argument("--purge", action=argparse.BooleanOptionalAction, default=False, help="remove its folder as well")
     status = command("status", _status, "say what runs and answers")
     for sub in (up, down, status):
         sub.add_argument("--json", action="store_true", help="one JSON object on standard output")

@@ -60,6 +60,9 @@ class Folder:
         self._own(self.path, mode)
         if not fresh and not self.run.is_dir() and any(self.path.iterdir()):
             raise LabError(f"{self.path} holds files and is not a lab: choose another --dir")
+
+    def furnish(self) -> None:
+        """Make the folders of the parts, except PostgreSQL's, which may belong to another user."""
         for part in (self.redis, self.s3, self.logs, self.run):
             self._own(part, 0o700)
 
@@ -76,30 +79,36 @@ class Folder:
             path.chmod(mode)
 
     @contextlib.contextmanager
-    def locked(self, budget: float, tell: t.Callable[[str], None]) -> t.Iterator[None]:
-        """Hold the lab against other ``up`` and ``down``. The lock is on the folder itself, so no lock file stays."""
+    def locked(self, budget: float, tell: t.Callable[[str], None], *, create: bool) -> t.Iterator[bool]:
+        """Hold the lab against other ``up`` and ``down``; yield whether there is a folder.
+
+        The lock is on the folder itself, so that no lock file stays. ``create`` makes the folder where it is missing.
+        """
         deadline = time.monotonic() + budget
         told = False
-        while True:
-            with _opened(self.path) as handle:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if not told:
-                        tell("waiting for another up or down of this lab")
-                        told = True
-                else:
-                    if self._is(handle):
-                        yield
-                        return
-                    # The one before us removed the folder: what we locked is gone.
-                    self.create()
+        while time.monotonic() < deadline:
+            if create:
+                self.create()
+            try:
+                handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            except FileNotFoundError:
+                if create:  # removed since we made it
                     continue
-            if time.monotonic() > deadline:
-                raise LabError(
-                    f"another up or down of {self.path} still runs after {budget:.0f} s: look for it with ps"
-                )
-            pause(0.1)
+                yield False
+                return
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is(handle):  # else the one before us has removed what we locked
+                    yield True
+                    return
+            except BlockingIOError:
+                if not told:
+                    tell("waiting for another up or down of this lab")
+                    told = True
+                pause(0.1)
+            finally:
+                os.close(handle)
+        raise LabError(f"another up or down of {self.path} still runs after {budget:.0f} s: look for it with ps")
 
     def _is(self, handle: int) -> bool:
         try:
@@ -122,15 +131,6 @@ class Folder:
         if self.path.parent.name == f"tradeops-lab-{os.getuid()}":
             with contextlib.suppress(OSError):  # other labs live there
                 self.path.parent.rmdir()
-
-
-@contextlib.contextmanager
-def _opened(path: pathlib.Path) -> t.Iterator[int]:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
 
 
 def write_private(path: pathlib.Path, text: str, owner: tuple[int, int] | None = None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from .waiting import NotYet, together, wait_for
 from .workers import Simulator, Sink
 
 PARTS: tuple[type[Part], ...] = (PostgreSQL, Redis, S3, Sink, Simulator)
+_KINDS = {kind.name: kind for kind in PARTS}
 _LOCK_BUDGET = 120.0  # seconds
 _LOOK_BUDGET = 5.0  # seconds for a server that is said to run to answer
 _TAKEN = "{part}: port {port} has been taken by another program; python -m tradeops_lab down, then up, chooses others"
@@ -50,6 +50,7 @@ class Lab:
     def __init__(self, folder: Folder, tell: t.Callable[[str], None] | None = None) -> None:
         self.folder = folder
         self.began = time.monotonic()
+        self.plan: Plan | None = None
         self._tell = tell or (lambda line: print(line, file=sys.stderr, flush=True))
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._changed = False
@@ -62,10 +63,11 @@ class Lab:
         """Bring up what does not run and answer. Raises LabError, having stopped again what it had started."""
         known = catalogue.read()
         wanted = catalogue.select(known, sites)
-        self.folder.create()
-        with self.folder.locked(_LOCK_BUDGET, lambda text: self.tell("lab", text)):
+        with self._locked(create=True):
+            self.folder.furnish()
             try:
-                plan, holder = await self._plan(known, wanted, explicit=sites is not None)
+                plan, holder = await self._make_plan(known, wanted, explicit=sites is not None)
+                self.plan = plan
                 with holder or contextlib.nullcontext():
                     await self._bring_up(plan, holder)
             except BaseException as exc:
@@ -73,48 +75,45 @@ class Lab:
                 raise
             pids = {name: processes.leader(found) for name, found in processes.find(self.folder).items()}
             self._changed |= publish(self.folder, plan, {name: pid for name, pid in sorted(pids.items()) if pid})
-        return self._report(plan)
+        return self._report()
 
     async def down(self, *, purge: bool = False) -> Report:
         """Stop everything; with ``purge`` also remove the folder. Raises LabError when something does not end."""
-        if not self.folder.path.is_dir():
-            stopped = await self._stop(set(processes.find(self.folder)), purge=True)
-            return Report(bool(stopped), self.folder, None, dict.fromkeys(stopped, "stopped"), self._elapsed())
-        with self.folder.locked(_LOCK_BUDGET, lambda text: self.tell("lab", text)):
-            if not self.folder.run.is_dir():
+        with self._locked(create=False) as exists:
+            if exists and not self.folder.run.is_dir():
                 raise LabError(
                     f"{self.folder.path} is not the folder of a lab: check --name, --dir and TRADEOPS_LAB_DIR"
                 )
             self._changed = self.folder.lab_json.exists()
             self.folder.lab_json.unlink(missing_ok=True)
-            plan = None
             with contextlib.suppress(LabError):  # a damaged plan keeps nobody from ending the processes
-                plan = load(self.folder)
-            stopped = await self._stop(set(processes.find(self.folder)), purge=purge)
-            await self._tidy(plan, purge=purge)
-            if purge:
+                self.plan = load(self.folder)
+            # Processes are looked for also where somebody has removed the folder under them.
+            stopped = await self._stop(processes.find(self.folder), purge=purge or not exists)
+            await self._tidy(_KINDS, purge=purge)
+            if purge and exists:
+                self._changed = True
                 self.folder.purge()
                 self.tell("lab", f"{self.folder.path} removed")
-        changed = self._changed or bool(stopped) or purge
-        return Report(changed, self.folder, plan, dict.fromkeys(stopped, "stopped"), self._elapsed())
+        self._changed |= bool(stopped)
+        self._seen = dict.fromkeys(stopped, "stopped")
+        return self._report()
 
     async def status(self) -> Report:
         """Look at a lab without changing anything. Parts that do not run or answer are told with what was seen."""
-        plan = load(self.folder)
-        if plan is None:
-            return Report(False, self.folder, None, {}, self._elapsed())
+        self.plan = load(self.folder)
         found = processes.find(self.folder)
-        for part in [make_part(self.folder, plan) for make_part in PARTS]:
+        for part in [kind(self.folder, self.plan) for kind in PARTS if self.plan]:
             if part.name not in found:
                 self._seen[part.name] = "stopped"
                 continue
             trouble = await self._trouble(part)
             self._seen[part.name] = f"does not answer: {trouble}" if trouble else f"running: {self._seen[part.name]}"
-        return self._report(plan)
+        return self._report()
 
     # -- the steps of up -----------------------------------------------------------------------------------------------
 
-    async def _plan(
+    async def _make_plan(
         self, known: dict[str, catalogue.Site], wanted: list[catalogue.Site], *, explicit: bool
     ) -> tuple[Plan, socket.socket | None]:
         """Return the plan, and the claim on its ports unless the sink still holds it."""
@@ -155,17 +154,23 @@ class Lab:
         await together(platforms(), self._ensure(s3), self._ensure(sink))
 
     async def _ensure(self, part: Part, *, anew: bool = False) -> None:
-        """Make sure that ``part`` runs and answers."""
+        """Make sure that ``part`` runs, answers and holds what it has to."""
         running = bool(processes.find(self.folder).get(part.name))
         if running:
             trouble = "its storage was started" if anew else await self._trouble(part)
             if trouble:
                 self.tell(part.name, f"stopping: {trouble}")
-                await self._stop({part.name}, purge=False)
+                await self._stop([part.name], purge=False)
                 running = False
-        if not running:
-            await self._start(part)
-        self._changed |= await wait_for(lambda: part.settle(started=not running), part.start_budget, part.name)
+        offset = part.log.stat().st_size if part.log.exists() else 0
+        try:
+            if not running:
+                await self._start(part)
+            what = f"{part.name} is not complete"
+            self._changed |= await wait_for(lambda: part.settle(started=not running), part.start_budget, what)
+        except LabError as exc:
+            last = tail(part.log, offset)
+            raise LabError(f"{exc}\nIts log, {part.log}, ends with:\n{last}" if last else str(exc)) from exc
         self.tell(part.name, f"{'runs already' if running else 'ready'}: {self._seen[part.name]}")
 
     async def _start(self, part: Part) -> None:
@@ -174,7 +179,6 @@ class Lab:
             if not ports.is_free(port):
                 raise LabError(_TAKEN.format(part=part.name, port=port))
         self._changed = True
-        offset = part.log.stat().st_size if part.log.exists() else 0
         process = self._started[part.name] = processes.start(part.command(), part.log)
 
         async def answers() -> str:
@@ -182,15 +186,13 @@ class Lab:
                 raise LabError(f"{part.name} ended with status {process.returncode}")
             return await part.probe()
 
-        try:
-            self._seen[part.name] = await wait_for(answers, part.start_budget, f"{part.name} does not answer")
-        except LabError as exc:
-            raise LabError(f"{exc}\nIts log, {part.log}, ends with:\n{tail(part.log, offset)}") from exc
+        self._seen[part.name] = await wait_for(answers, part.start_budget, f"{part.name} does not answer")
 
     async def _trouble(self, part: Part) -> str:
         """Return why a running part is of no use, an empty text if it answers."""
         try:
-            self._seen[part.name] = await asyncio.wait_for(part.probe(), _LOOK_BUDGET)
+            async with asyncio.timeout(_LOOK_BUDGET):
+                self._seen[part.name] = await part.probe()
         except TimeoutError:
             return f"no answer within {_LOOK_BUDGET:.0f} s"
         except (NotYet, OSError) as exc:
@@ -203,34 +205,38 @@ class Lab:
             self.tell(
                 "lab", f"{'interrupted' if isinstance(exc, asyncio.CancelledError) else 'failed'}; stopping {names}"
             )
-            await self._stop(set(self._started), purge=False)
+            await self._stop(self._started, purge=False)
+            await self._tidy(self._started, purge=True)
+
+    def _locked(self, *, create: bool) -> contextlib.AbstractContextManager[bool]:
+        return self.folder.locked(_LOCK_BUDGET, lambda text: self.tell("lab", text), create=create)
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 
-    async def _stop(self, names: set[str], *, purge: bool) -> list[str]:
-        kinds = {part.name: part for part in PARTS}
-        signals = {
-            name: (kinds[name].purge_signal if purge else kinds[name].stop_signal) if name in kinds else signal.SIGTERM
-            for name in names
-        }
-        stopped = await processes.stop(
-            self.folder, signals, {name: kinds[name].stop_budget for name in names if name in kinds}
-        )
+    async def _stop(self, names: t.Iterable[str], *, purge: bool) -> list[str]:
+        """End these parts and return those that had a process."""
+        signals, budgets = {}, {}
+        for name in names:
+            kind = _KINDS.get(name, Part)
+            signals[name], budgets[name] = kind.purge_signal if purge else kind.stop_signal, kind.stop_budget
+        stopped = await processes.stop(self.folder, signals, budgets)
         if stopped:
             self.tell("lab", f"stopped {', '.join(stopped)}")
         return stopped
 
-    async def _tidy(self, plan: Plan | None, *, purge: bool) -> None:
-        for part in PARTS:
+    async def _tidy(self, names: t.Iterable[str], *, purge: bool) -> None:
+        for name in names:
+            if self.plan is None or name not in _KINDS:
+                continue
             try:
-                await part.tidy(self.folder, plan)
+                await _KINDS[name](self.folder, self.plan).tidy()
             except LabError as exc:
                 if not purge:
                     raise
-                self.tell(part.name, f"cannot be tidied up, and is removed as it is: {exc}")
+                self.tell(name, f"cannot be tidied up, and is removed as it is: {exc}")
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self.began, 2)
 
-    def _report(self, plan: Plan) -> Report:
-        return Report(self._changed, self.folder, plan, dict(self._seen), self._elapsed())
+    def _report(self) -> Report:
+        return Report(self._changed, self.folder, self.plan, dict(self._seen), self._elapsed())

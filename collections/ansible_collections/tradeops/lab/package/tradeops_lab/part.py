@@ -52,7 +52,6 @@ class Part(abc.ABC):
         """Bring about what has to be there in the running server; return whether anything was missing."""
         return False
 
-    @classmethod
-    async def tidy(cls, folder: Folder, plan: Plan | None) -> None:
+    async def tidy(self) -> None:
         """Remove what it leaves behind outside the folder, after it has ended."""
         return

@@ -65,6 +65,7 @@ class PostgreSQL(Part):
             await self._initdb()
         text = _SETTINGS.format(host=settings["host"], port=settings["port"], socket=_quoted(folder.pg))
         write_private(folder.pg / "data" / "postgresql.conf", text, self._owner())
+        self._unlock()
 
     def command(self) -> Command:
         return self._run("postgres", "-D", str(self.folder.pg / "data"))
@@ -87,16 +88,15 @@ class PostgreSQL(Part):
                 await session.execute(statement)
         return bool(missing)
 
-    @classmethod
-    async def tidy(cls, folder: Folder, plan: Plan | None) -> None:
+    async def tidy(self) -> None:
         """Let a server that was killed recover and end properly, which also frees its shared memory segment."""
-        if plan is None or not (folder.pg / "data" / "postmaster.pid").exists():
-            return
-        part = cls(folder, plan)
-        part.locate()
-        await part._finish(
-            part._run("postgres", "--single", "-D", str(folder.pg / "data"), "postgres"), "recovery", _RECOVER_BUDGET
-        )
+        data = self.folder.pg / "data"
+        if (data / "postmaster.pid").exists():
+            self._unlock()
+            self.locate()
+            await self._finish(
+                self._run("postgres", "--single", "-D", str(data), "postgres"), "recovery", _RECOVER_BUDGET
+            )
 
     @contextlib.asynccontextmanager
     async def _session(self) -> t.AsyncIterator[t.Any]:
@@ -137,6 +137,12 @@ class PostgreSQL(Part):
         finally:
             password.unlink()
         fresh.rename(folder.pg / "data")
+
+    def _unlock(self) -> None:
+        """Remove the locks of a server that was killed. Nothing of it lives any more, but PostgreSQL looks only at the
+        process id in them, which another process may have got by now."""
+        for lock in (self.folder.pg / "data" / "postmaster.pid", *self.folder.pg.glob(".s.PGSQL.*")):
+            lock.unlink(missing_ok=True)
 
     async def _finish(self, command: Command, name: str, budget: float) -> None:
         """Run ``command`` to its end; the log is named after ``name``. Raises LabError."""

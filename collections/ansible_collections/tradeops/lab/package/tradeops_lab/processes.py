@@ -154,11 +154,11 @@ def _parent(pid: int) -> int:
 
 
 def tail(log: pathlib.Path, offset: int = 0, lines: int = 15) -> str:
-    """Return the last lines that ``log`` got after ``offset`` bytes, indented."""
+    """Return the last lines that ``log`` got after ``offset`` bytes, indented; nothing when it got none."""
     try:
         with log.open("rb") as file:
             file.seek(offset)
             text = file.read().decode("utf-8", "replace")
-    except OSError as exc:
-        return f"  ({log}: {exc.strerror})"
-    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or f"  ({log} is empty)"
+    except FileNotFoundError:
+        return ""
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])

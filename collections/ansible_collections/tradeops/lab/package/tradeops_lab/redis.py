@@ -48,7 +48,7 @@ class Redis(Part):
         try:
             writer.write(f"AUTH {settings['password']}\r\nPING\r\n".encode())
             for expected in (b"+OK\r\n", b"+PONG\r\n"):
-                answer = await asyncio.wait_for(reader.readline(), 5)
+                answer = await reader.readline()
                 if answer != expected:
                     raise NotYet(f"answered {answer!r}")
         finally:

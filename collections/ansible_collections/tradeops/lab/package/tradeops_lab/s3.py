@@ -15,9 +15,8 @@ import typing as t
 import urllib.parse
 
 from . import wheels
-from .folder import Folder, write_private
+from .folder import write_private
 from .part import Part
-from .plan import Plan
 from .ports import HOST
 from .processes import Command, plain_environment
 from .waiting import NotYet
@@ -102,14 +101,12 @@ class S3(Part):
             raise NotYet(f"{method} {path} answered {answer.status} {answer.body[:200].decode(errors='replace')}")
         return answer
 
-    @classmethod
-    async def tidy(cls, folder: Folder, plan: Plan | None) -> None:
+    async def tidy(self) -> None:
         """SeaweedFS makes these sockets in /tmp, whatever it is told, and leaves some behind."""
-        if plan:
-            for name, port in plan["s3"]["ports"].items():
-                if name.endswith(".grpc"):
-                    place = pathlib.Path("/tmp")  # noqa: S108 - not ours to choose
-                    (place / f"seaweedfs-{name.removesuffix('.grpc')}-grpc-{port}.sock").unlink(missing_ok=True)
+        for name, port in self.plan["s3"]["ports"].items():
+            if name.endswith(".grpc"):
+                place = pathlib.Path("/tmp")  # noqa: S108 - not ours to choose
+                (place / f"seaweedfs-{name.removesuffix('.grpc')}-grpc-{port}.sock").unlink(missing_ok=True)
 
 
 def sign(

@@ -30,7 +30,8 @@ async def wait_for(look: t.Callable[[], t.Awaitable[T]], budget: float, what: st
     seen = "nothing yet"
     while (left := deadline - time.monotonic()) > 0:
         try:
-            return await asyncio.wait_for(look(), left)
+            async with asyncio.timeout(left):
+                return await look()
         except TimeoutError:
             seen = f"no answer; before that: {seen}"
         except (NotYet, OSError) as exc:

@@ -29,7 +29,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 def new_operation_id(at: datetime.datetime | None = None) -> str:
     """Return an id that sorts by time and is safe as a file name, such as ``20261121T030405Z-9f3a6c1b``."""
-    moment = at or datetime.datetime.now(datetime.timezone.utc)
+    moment = at or datetime.datetime.now(datetime.UTC)
     return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 

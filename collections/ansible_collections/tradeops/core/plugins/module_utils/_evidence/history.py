@@ -11,7 +11,7 @@ import datetime
 import pathlib
 import typing as t
 
-from .chain import NotARecord, canonical, parse, read
+from .chain import NotARecord, parse, read
 
 OURS = "tradeops."
 # The words of a module result, the worst first. The worst word of its steps is the word of a site.
@@ -22,8 +22,9 @@ BAD = frozenset({"unreachable", "unproven", "refused"})
 _EVIDENCE = "tradeops.core.evidence_"
 # Parameters that may differ between two attempts at the same thing.
 _CIRCUMSTANCES = frozenset(
-    {"lease_dir", "lease_ttl", "operation", "operator", "reason", "request_timeout", "wait_timeout"}
+    {"block_only", "lease_dir", "lease_ttl", "operation", "operator", "reason", "request_timeout", "wait_timeout"}
 )
+_INFO = "tradeops.core.trading_info"
 _NOTIFY = "tradeops.core.notify"
 Record = dict[str, t.Any]
 
@@ -50,7 +51,7 @@ class Run:
         return self.end is not None and self.end.get("exit") == "interrupted"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Step:
     """One thing that was done, or failed to be done, on one site. Times are in seconds from the start of its run."""
 
@@ -68,20 +69,44 @@ class Step:
     ours: bool = True
     replaced: bool = False
 
+    def replaces(self, other: Step) -> bool:
+        """Whether this later step wants of the same site all that ``other`` wanted, and so counts in its place.
+
+        A flag may have been added, such as cancelling orders beside halting; everything else has to be the same.
+        """
+        if (self.site, _family(self.action)) != (other.site, _family(other.action)):
+            return False
+        mine, theirs = _demands(self), _demands(other)
+        if not mine or not theirs:
+            return mine == theirs and (self.wanted, self.record.get("item")) == (other.wanted, other.record.get("item"))
+        return all(
+            mine.get(key) == value or (value is False and mine.get(key) is True) for key, value in theirs.items()
+        )
+
     @property
-    def aim(self) -> str:
-        """Steps with the same aim want the same thing of the same site: the last one counts."""
-        parameters = {key: value for key, value in self.get("parameters").items() if key not in _CIRCUMSTANCES}
-        which = {"with": parameters} if parameters else {"wanted": self.wanted, "item": self.record.get("item", 0)}
-        return canonical({"site": self.site, "action": self.action, **which})
+    def tried(self) -> bool:
+        """Whether this was a trial in check mode, in which nothing is sent."""
+        return self.word == "planned" or self.run.check
 
     @property
     def notification(self) -> bool:
         return self.action == _NOTIFY
 
-    def get(self, name: str) -> t.Any:
-        """Return a part of the recorded result, an empty mapping when it has none."""
-        return self.record.get(name) or {}
+    def mapping(self, name: str) -> dict[str, t.Any]:
+        """Return a part of the recorded result that is a mapping; whatever else is there stands under ``value``."""
+        found = self.record.get(name)
+        return found if isinstance(found, dict) else {} if found in (None, "", []) else {"value": found}
+
+    def rows(self, name: str) -> list[t.Any]:
+        """Return a part of the recorded result that is a list, empty when it has none."""
+        found = self.record.get(name)
+        return found if isinstance(found, list) else []
+
+    @property
+    def objects(self) -> list[dict[str, t.Any]]:
+        """Return what became of every order, position, breaker ..."""
+        found = self.mapping("proof").get("objects")
+        return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def load(path: pathlib.Path) -> list[Record]:
@@ -145,6 +170,8 @@ def steps_of(records: t.Iterable[Record], runs: t.Sequence[Run], current: str = 
 
 def _step(record: Record, run: Run) -> Step | None:
     ours = str(record["action"]).startswith(OURS)
+    if record["action"] == _INFO and record["status"] in ("rescued", "ignored"):
+        return None  # a look that the playbook could do without
     failed = record["status"] in ("failed", "unreachable") or (ours and record["status"] in ("rescued", "ignored"))
     if ours and record.get("result") in WORDS:
         word = record["result"]
@@ -161,7 +188,7 @@ def _step(record: Record, run: Run) -> Step | None:
         wanted=str(record.get("wanted") or ""),
         action=record["action"],
         task=record["task"],
-        message=_message(record, ours=ours),
+        message=_message(record, ours=ours).removeprefix(f"{record.get('site')}: "),
         record=record,
         run=run,
         begin=begin,
@@ -175,7 +202,7 @@ def _message(record: Record, *, ours: bool) -> str:
     if not ours:
         return f"the task {record['task']!r} failed: {said or 'it said nothing'}"
     proof = record.get("proof") or {}
-    return said or str(proof.get("summary") or "")
+    return said or (str(proof.get("summary") or "") if isinstance(proof, dict) else "")
 
 
 def _unfinished(run: Run) -> list[Step]:
@@ -205,23 +232,31 @@ def _unfinished(run: Run) -> list[Step]:
 
 def _mark_replaced(steps: list[Step], done: dict[tuple[str, str, str], int]) -> None:
     """Mark the steps that a later one made good, and the plans of sites where something was really done."""
-    last = {step.aim: index for index, step in enumerate(steps) if step.ours and not _tried_out(step)}
-    real = {step.site for step in steps if not _tried_out(step)}
-    for index, step in enumerate(steps):
-        if _tried_out(step):
+    real: dict[str, list[Step]] = {}
+    for step in steps:
+        if not step.tried:
+            real.setdefault(step.site, []).append(step)
+    for step in steps:
+        if step.tried:
             step.replaced = step.site in real
         elif step.ours:
-            step.replaced = last[step.aim] > index
+            later = real[step.site][real[step.site].index(step) + 1 :]
+            step.replaced = any(other.ours and other.replaces(step) for other in later)
         else:
             step.replaced = done.get(_task_on_host(step.record), 0) > step.record["seq"]
 
 
-def _tried_out(step: Step) -> bool:
-    return step.word == "planned" or step.run.check
-
-
 def _task_on_host(record: Record) -> tuple[str, str, str]:
     return record["host"], record["action"], record["task"]
+
+
+def _family(action: str) -> str:
+    """An order to a whole fleet is followed by the same order to each site."""
+    return action.removesuffix("_fleet")
+
+
+def _demands(step: Step) -> dict[str, t.Any]:
+    return {key: value for key, value in step.mapping("parameters").items() if key not in _CIRCUMSTANCES}
 
 
 def moment(text: str) -> datetime.datetime:

@@ -16,7 +16,6 @@ import fcntl
 import os
 import pathlib
 import secrets
-import time
 import typing as t
 
 from .._common.waiter import Deadline, poll
@@ -29,7 +28,7 @@ _BLOCK = 65536
 
 def now() -> str:
     """Return the time as UTC, ISO 8601 with microseconds."""
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Journal:
@@ -89,7 +88,8 @@ class Journal:
             if self.problem:
                 repairs.append({"why": f"records were written late: {self.problem}", "lost": False})
             head, data = self._head, b""
-            for record in [{"at": now(), "kind": "recovery", "run": self.run, **item} for item in repairs] + self._pending:
+            said = [{"at": now(), "kind": "recovery", "run": self.run, **item} for item in repairs]
+            for record in said + self._pending:
                 head, line = seal(record, head)
                 data += line
             _write(descriptor, data, self._end)
@@ -104,7 +104,7 @@ class Journal:
         if self._descriptor is not None:
             if _identity(self.path) == self._identity:
                 return self._descriptor, repairs
-            repairs.append({"why": f"the journal file was removed or replaced; its head was {self._head}", "lost": True})
+            repairs.append({"why": f"the journal was removed or replaced; its head was {self._head}", "lost": True})
             os.close(self._descriptor)
             self._descriptor, self._end = None, -1
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ class Journal:
                 repairs.append({"why": f"the line before this one cannot be continued: {exc}", "lost": True})
         if end < size:
             torn = os.pread(descriptor, size - end, end).decode("ascii", "replace")
-            repairs.append({"why": "a record was torn when it was written, and was cut off", "lost": True, "torn": torn})
+            repairs.append({"why": "a record was torn by a crash, and was cut off", "lost": True, "torn": torn})
             os.ftruncate(descriptor, end)
         self._end = end
         return repairs

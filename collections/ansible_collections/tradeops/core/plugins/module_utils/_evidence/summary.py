@@ -27,13 +27,16 @@ class Site:
     elapsed: float | None
 
     @property
-    def problems(self) -> list[Step]:
-        return [step for step in self.steps if step.word in BAD and not step.replaced]
+    def troubles(self) -> list[Step]:
+        """The steps to read first. A task that failed only because of one of them is left to the details."""
+        bad = [step for step in self.steps if step.word in BAD]
+        ours = [step for step in bad if step.ours]
+        return bad if all(step.replaced for step in ours) else ours
 
 
 @dataclasses.dataclass
 class Verdict:
-    """``word``: proven, not_proven, planned (check mode), nothing (no step is recorded) or invalid (no journal to trust)."""
+    """``word``: proven, not_proven, planned (nothing was sent), nothing (no step recorded) or invalid (tampering)."""
 
     word: str
     text: str
@@ -82,28 +85,32 @@ def gather(path: pathlib.Path, operation: str, *, current: str = "", problem: st
     gaps = [f"the journal could not be written: {problem}"] if problem else []
     if problem and not path.exists():
         verification = Verification(False, 0, Head(), 0, "there is no journal")
-        return Evidence(operation, path, [], [], [], verification, _verdict([], [], gaps), gaps)
+        return Evidence(operation, path, [], [], [], verification, _verdict([], gaps), gaps)
     verification = verify(path)
-    records = load(path)
+    # What stands behind a bad line cannot be trusted, nor relied upon to have the form of a record.
+    records = load(path)[: verification.records]
     runs = runs_of(records)
     steps = steps_of(records, runs, current)
     gaps += _gaps(records, runs, verification, current)
     remarks = [f"at {record['at']}: {record['why']}" for record in records if record["kind"] == "recovery"]
     sites = _sites([step for step in steps if not step.notification], runs)
     notifications = [step for step in steps if step.notification]
-    verdict = _verdict(sites, runs, gaps) if verification.valid or not records else _distrust(verification)
+    verdict = _distrust(verification) if verification.first_bad else _verdict(sites, gaps, _broken_off(runs, current))
     return Evidence(operation, path, runs, sites, notifications, verification, verdict, gaps, remarks)
 
 
 def _gaps(records: list[Record], runs: list[Run], verification: Verification, current: str) -> list[str]:
+    if verification.first_bad:
+        shown = f"only the {verification.records} records before are shown"
+        return [f"the journal is not valid: {verification.problem}; {shown}"]
     gaps = [] if verification.valid else [f"the journal is not valid: {verification.problem}"]
     if verification.torn:
         gaps.append("the last record was torn when it was written: the machine or the process died")
     for run in runs:
         if run.end is None and run.id != current:
             gaps.append(
-                f"the run of {run.record['playbook']} that began at {run.record['at']} was not closed: it was killed or "
-                f"still goes on; nothing of it is known after {run.last:%H:%M:%S.%f} UTC"
+                f"the run of {run.record['playbook']} that began at {run.record['at']} was not closed: it was killed "
+                f"or still goes on; nothing of it is known after {run.last:%H:%M:%S.%f} UTC"
             )
         elif run.interrupted:
             gaps.append(f"the run of {run.record['playbook']} that began at {run.record['at']} was interrupted")
@@ -116,7 +123,8 @@ def _sites(steps: list[Step], runs: list[Run]) -> list[Site]:
         by_site[name] = []
     for step in steps:
         by_site.setdefault(step.site, []).append(step)
-    return sorted((_site(name, found) for name, found in by_site.items()), key=lambda site: (site.word in GOOD, site.name))
+    sites = [_site(name, found) for name, found in by_site.items()]
+    return sorted(sites, key=lambda site: (site.word in GOOD, site.name))
 
 
 def _expected(steps: list[Step], runs: list[Run]) -> list[str]:
@@ -138,12 +146,13 @@ def _site(name: str, steps: list[Step]) -> Site:
     counting = [step for step in steps if not step.replaced]
     if not counting:
         return Site(name, "unproven", "nothing was done on this site", steps, {}, {}, None)
-    worst = min(counting, key=lambda step: (WORDS.index(step.word), -step.finish))
+    worst = min(counting, key=lambda step: (WORDS.index(step.word), not step.ours, -step.finish))
     proven = [step.finish for step in counting if step.word in GOOD]
+    said = [step.message for step in counting if step.message] if worst.word in (*GOOD, "planned") else [worst.message]
     return Site(
         name=name,
         word=worst.word,
-        message=worst.message,
+        message="; ".join(dict.fromkeys(said)),
         steps=steps,
         before=_observed(steps, "before", newest=False),
         after=_observed(steps, "after", newest=True),
@@ -154,11 +163,11 @@ def _site(name: str, steps: list[Step]) -> Site:
 def _observed(steps: list[Step], side: str, *, newest: bool) -> dict[str, t.Any]:
     """Return state, open_orders and positions as first seen before, or last seen after; None was not looked at."""
     seen: dict[str, t.Any] = {}
-    tried = all(step.word == "planned" or step.run.check for step in steps)
+    tried = all(step.tried for step in steps)
     for step in steps:
-        if not tried and (step.word == "planned" or step.run.check):
+        if step.tried and not tried:
             continue
-        for key, value in step.get(side).items():
+        for key, value in step.mapping(side).items():
             if key in ("state", "open_orders", "positions") and value is not None and (newest or key not in seen):
                 seen[key] = value
     return seen
@@ -171,25 +180,35 @@ def amount(value: t.Any) -> int | float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def _verdict(sites: list[Site], runs: list[Run], gaps: list[str]) -> Verdict:
+def _broken_off(runs: list[Run], current: str) -> bool:
+    """Whether a playbook was interrupted and not run again to its end: nobody knows which steps were still to come."""
+    open_playbooks: dict[str, bool] = {}
+    for run in runs:
+        open_playbooks[run.record["playbook"]] = run.interrupted or (run.end is None and run.id != current)
+    return any(open_playbooks.values())
+
+
+def _verdict(sites: list[Site], gaps: list[str], broken_off: bool = False) -> Verdict:
     counts = {word: sum(site.word == word for site in sites) for word in WORDS}
     counts = {word: count for word, count in counts.items() if count}
-    total, bad = len(sites), sum(site.word in BAD for site in sites)
-    if not sites:
+    steps = [step for site in sites for step in site.steps]
+    if not steps:
         return Verdict("nothing", "Nothing is proven: no trading step is recorded", counts)
-    if counts.get("planned") or (runs and all(run.check for run in runs)):
-        text = f"Check mode: nothing was sent. Of {_sites_text(total)}, {bad} could not be planned" if bad else (
-            f"Check mode: nothing was sent. {_sites_text(total)} planned"
-        )
-        return Verdict("planned", text, counts)
+    if all(step.tried for step in steps):
+        what = {"planned": "to be changed", "unchanged": "already so"}
+        said = ", ".join(f"{_sites_text(count)} {what.get(word, word)}" for word, count in counts.items())
+        return Verdict("planned", f"Check mode, nothing was sent: {said}", counts)
+    bad = sum(count for word, count in counts.items() if word not in GOOD)
     if bad:
-        return Verdict("not_proven", f"{bad} of {_sites_text(total)} not proven", counts)
-    text = f"All {total} sites proven" if total > 1 else "The site is proven"
+        return Verdict("not_proven", f"{bad} of {_sites_text(len(sites))} not proven", counts)
+    if broken_off:
+        return Verdict("not_proven", "Broken off: the operation did not run to its end", counts)
+    text = f"All {len(sites)} sites proven" if len(sites) > 1 else "The site is proven"
     return Verdict("proven", f"{text}, but the evidence is incomplete" if gaps else text, counts)
 
 
 def _distrust(verification: Verification) -> Verdict:
-    return Verdict("invalid", f"The journal is not valid, so nothing below can be relied on: {verification.problem}", {})
+    return Verdict("invalid", f"The journal was changed after it was written: {verification.problem}", {})
 
 
 def _sites_text(count: int) -> str:

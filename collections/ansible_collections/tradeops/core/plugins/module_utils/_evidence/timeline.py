@@ -10,10 +10,11 @@ import dataclasses
 import math
 import typing as t
 
-from .history import GOOD, Run, Step
+from .history import GOOD, WORDS, Run, Step
 
 WIDTH = 1120.0
-_LABELS = 190.0  # room for the names of the sites
+_CHARACTER = 0.6  # width of an average character, as a share of the font size
+_LONGEST_LABEL = 34  # characters of a name before it is cut
 _RIGHT = 92.0  # room for what is said behind the last bar
 _TOP = 44.0
 _BOTTOM = 26.0
@@ -28,20 +29,24 @@ _MINUTES_FROM = 600.0
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
+    """``label``: what fits into it. ``text``: all that can be said about it."""
+
     x: float
     width: float
     step: Step
+    label: str
     text: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """``y``: its upper edge. ``end``: where the text behind the last bar begins."""
+    """The lane of a site with its upper edge ``y``; ``text`` stands behind the last bar, from ``end`` on."""
 
-    site: str
+    label: str
     y: float
     bars: list[Bar]
     end: float
+    word: str
     text: str
 
 
@@ -60,8 +65,9 @@ class Timeline:
     ticks: list[Tick]
     lane_height: float
     height: float
+    left: float
+    font: float
     width: float = WIDTH
-    left: float = _LABELS
     top: float = _TOP
 
     @property
@@ -71,10 +77,6 @@ class Timeline:
     @property
     def right(self) -> float:
         return self.width - _RIGHT
-
-    @property
-    def font(self) -> float:
-        return min(13.0, self.lane_height - 2.0)
 
 
 def draw(run: Run, steps: t.Sequence[Step]) -> Timeline:
@@ -86,14 +88,22 @@ def draw(run: Run, steps: t.Sequence[Step]) -> Timeline:
     lane_height = next((height for most, height in _HEIGHTS if len(by_site) <= most), _LOWEST)
     span = max((step.finish for found in by_site.values() for step in found), default=0.0) or 1.0
     interval = next((size for size in _INTERVALS if span / size <= _MOST_TICKS), _INTERVALS[-1])
-    scale = (WIDTH - _LABELS - _RIGHT) / span
+    font = min(13.0, lane_height - 2.0)
+    left = 20.0 + min(_LONGEST_LABEL, max(map(len, by_site), default=0)) * font * _CHARACTER
+    scale = (WIDTH - left - _RIGHT) / span
     ticks = [
-        Tick(_LABELS + number * interval * scale, seconds(number * interval, span))
+        Tick(left + number * interval * scale, seconds(number * interval, span))
         for number in range(math.floor(span / interval + 1e-9) + 1)
     ]
-    ordered = sorted(by_site.items(), key=lambda entry: (all(step.word in GOOD for step in entry[1]), entry[0]))
-    lanes = [_lane(site, found, _TOP + index * lane_height, scale) for index, (site, found) in enumerate(ordered)]
-    return Timeline(run, lanes, ticks, lane_height, _TOP + len(lanes) * lane_height + _BOTTOM)
+    lanes: list[Lane] = []
+    for site, found in sorted(by_site.items(), key=lambda entry: (_word(entry[1]) in GOOD, entry[0])):
+        bars = [_bar(step, left, scale, font) for step in found]
+        y = _TOP + len(lanes) * lane_height
+        end = max(bar.x + bar.width for bar in bars) + 6.0
+        lanes.append(
+            Lane(_cut(site, _LONGEST_LABEL), y, bars, end, _word(found), seconds(max(s.finish for s in found)))
+        )
+    return Timeline(run, lanes, ticks, lane_height, _TOP + len(lanes) * lane_height + _BOTTOM, left, font)
 
 
 def seconds(value: float, span: float | None = None) -> str:
@@ -106,13 +116,18 @@ def seconds(value: float, span: float | None = None) -> str:
     return f"{value:.3g} s" if span is not None else f"{value:.2f} s"
 
 
-def _lane(site: str, steps: list[Step], y: float, scale: float) -> Lane:
-    bars = []
-    for step in steps:
-        width = max(_NARROWEST, (step.finish - step.begin) * scale)
-        wanted = " ".join(filter(None, (step.capability, step.wanted))) or step.task
-        text = f"{site}: {wanted}: {step.word}, {seconds(step.begin)} to {seconds(step.finish)}. {step.message}"
-        bars.append(Bar(_LABELS + step.begin * scale, width, step, text.strip()))
-    last = max(steps, key=lambda step: step.finish)
-    end = max(bar.x + bar.width for bar in bars)
-    return Lane(site, y, bars, end + 6.0, seconds(last.finish))
+def _bar(step: Step, left: float, scale: float, font: float) -> Bar:
+    width = max(_NARROWEST, (step.finish - step.begin) * scale)
+    what = " ".join(filter(None, (step.capability, step.wanted))) or step.task
+    label = next((text for text in (what, step.capability) if len(text) * font * _CHARACTER < width - 8.0), "")
+    text = f"{step.site}: {what}: {step.word}, {seconds(step.begin)} to {seconds(step.finish)}. {step.message}"
+    return Bar(left + step.begin * scale, width, step, label if font > 12.0 else "", text.strip())
+
+
+def _word(steps: t.Sequence[Step]) -> str:
+    counting = [step for step in steps if not step.replaced] or steps
+    return min((step.word for step in counting), key=WORDS.index)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -122,6 +122,7 @@ class HttpTransport:
         # read1 reports an early end of a counted body by leaving its length unread.
         if response.length:
             raise http.client.IncompleteRead(bytes(received), response.length)
+        response.close()  # else the connection refuses the next request
         reply = Reply(response.status, response.headers, bytes(received), datetime.datetime.now(datetime.timezone.utc))
         return reply, not response.will_close
 

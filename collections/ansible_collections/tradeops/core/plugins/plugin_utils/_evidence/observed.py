@@ -15,7 +15,12 @@ from ansible.playbook.block import Block
 from ansible.release import __version__ as ansible_version
 
 from ansible_collections.tradeops.core.plugins.module_utils._evidence import facts
-from ansible_collections.tradeops.core.plugins.module_utils._evidence.clean import clean, clean_parameters, clean_text, plain
+from ansible_collections.tradeops.core.plugins.module_utils._evidence.clean import (
+    clean,
+    clean_parameters,
+    clean_text,
+    plain,
+)
 
 OURS = "tradeops."
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -84,7 +89,7 @@ def is_rescued(task: t.Any) -> bool:
 
 
 def results(told: t.Any, common: dict[str, t.Any]) -> t.Iterator[dict[str, t.Any]]:
-    """Yield what is kept of a task result: one record, or one for each site and their sum when it is of a whole fleet."""
+    """Yield what is kept of a task result: one record, or of a whole fleet one for each site and then their sum."""
     task, data = told.task, told.result
     name = action(task)
     ours = name.startswith(OURS)
@@ -96,9 +101,9 @@ def results(told: t.Any, common: dict[str, t.Any]) -> t.Iterator[dict[str, t.Any
         "action": name,
         "changed": bool(told.is_changed()),
     }
-    if told.task_fields.get("check_mode"):
+    if task.check_mode is True:
         kept["check"] = True
-    if data.get("_ansible_no_log") or "censored" in data or told.task_fields.get("no_log"):
+    if data.get("_ansible_no_log") or "censored" in data or task.no_log is True:
         yield {**kept, "censored": True}
         return
     sites = data.get("sites") if ours else None

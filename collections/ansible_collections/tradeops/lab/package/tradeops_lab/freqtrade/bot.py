@@ -40,8 +40,8 @@ Entry = dict[str, t.Any]
 async def up(folder: Folder, tell: Tell) -> tuple[Entry, bool]:
     """Bring the site up and join it to the lab; return its description, as in lab.json, and whether anything changed."""
     program = install.ensure(tell)
-    folder.create()
-    with folder.locked(_LOCK_BUDGET, tell):
+    with folder.locked(_LOCK_BUDGET, tell, create=True):
+        folder.furnish()
         running = processes.find(folder)
         site = read_json(_description(folder))
         if site and _EXCHANGE in running and _BOT in running:
@@ -63,9 +63,9 @@ async def up(folder: Folder, tell: Tell) -> tuple[Entry, bool]:
 
 async def down(folder: Folder, tell: Tell) -> bool:
     """Stop the site, take it out of the lab and remove what it stored; return whether there was anything to do."""
-    if not folder.path.is_dir():
-        return False
-    with folder.locked(_LOCK_BUDGET, tell):
+    with folder.locked(_LOCK_BUDGET, tell, create=False) as exists:
+        if not exists:
+            return False
         known = _description(folder).exists()
         stopped = await _stop(folder)
         _leave(folder)

@@ -12,9 +12,7 @@ import asyncpg
 
 from ..platforms.base import Auth, Bearer, Headers, InBody, Refusal, Session
 from . import sessions
-
-if t.TYPE_CHECKING:
-    from .site import Site
+from .engine import Engine
 
 
 def digest(secret: str) -> str:
@@ -30,8 +28,7 @@ async def names_of(db: asyncpg.Connection, values: t.Collection[str]) -> set[str
 
 
 async def check(
-    site: Site,
-    db: asyncpg.Connection,
+    engine: Engine,
     auth: Auth,
     headers: t.Mapping[str, str],
     body: t.Mapping[str, t.Any],
@@ -43,16 +40,15 @@ async def check(
     ``expired_since`` (seconds of the epoch): nothing that was valid before counts (fault ``expire_token``).
     """
     if isinstance(auth, Session):
-        return await _session(site, auth, headers, expired_since)
+        return await _session(engine, auth, headers, expired_since)
     wanted, given = _presented(auth, headers, body)
     if not all(given):
         raise Refusal(401, "unauthorized", "credentials are missing")
     if expired_since is not None:
         raise Refusal(401, "token_expired", "the token has expired")
-    if not set(wanted) <= await names_of(db, given):
-        raise Refusal(
-            auth.denied, "forbidden" if auth.denied == 403 else "unauthorized", "the credentials are not valid"
-        )
+    if not set(wanted) <= await engine.names_of([digest(value) for value in given]):
+        code = "forbidden" if auth.denied == 403 else "unauthorized"
+        raise Refusal(auth.denied, code, "the credentials are not valid")
     return wanted[0]
 
 
@@ -71,11 +67,11 @@ def bearer(headers: t.Mapping[str, str]) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-async def _session(site: Site, auth: Session, headers: t.Mapping[str, str], expired_since: float | None) -> str:
+async def _session(engine: Engine, auth: Session, headers: t.Mapping[str, str], expired_since: float | None) -> str:
     token = bearer(headers)
     if not token:
         raise Refusal(401, "unauthorized", "credentials are missing")
-    session = await sessions.find(site, token)
+    session = await sessions.find(engine.site, token)
     if session is None or (expired_since is not None and session.issued_at <= expired_since):
         raise Refusal(auth.denied, "token_expired", "the token is not valid or has expired")
     return session.actor

@@ -36,6 +36,16 @@ class Engine(Book):
             self._cache = now, json.loads(text)
         return self._cache
 
+    async def names_of(self, hashes: t.Collection[str]) -> set[str]:
+        """The names of the valid tokens among ``hashes``. The settings come with the same round trip."""
+        now, text, names = await self.db.fetchrow(
+            "SELECT now(), (SELECT jsonb_object_agg(key, value) FROM settings),"
+            " ARRAY(SELECT name FROM tokens WHERE hash = ANY($1) AND NOT revoked)",
+            hashes,
+        )
+        self._cache = now, json.loads(text)
+        return set(names)
+
     async def put(self, **values: t.Any) -> None:
         """Store settings of the platform's own, or the well-known ones."""
         await self.db.execute(

@@ -45,8 +45,10 @@ class Market:
                 if not broken:
                     LOG.warning("%s: the market stands still: %s: %s", self.site.name, type(exc).__name__, exc)
                 broken, wait = True, 0.5
+            # Not wait_for: Python 3.11's loses a cancellation that comes together with the event.
             try:
-                await asyncio.wait_for(self._changed.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
             self._changed.clear()

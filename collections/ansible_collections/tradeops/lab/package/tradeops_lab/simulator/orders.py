@@ -18,6 +18,7 @@ if t.TYPE_CHECKING:
 
 Row = dict[str, t.Any]
 Where = t.Mapping[str, str]
+ACKNOWLEDGED = 0.8  # s that the venue takes to acknowledge an order
 FILTERS = ("account", "venue", "strategy", "symbol", "owner", "side", "status")
 
 _ORDER = """id, symbol, side, quantity::float8 AS quantity, price::float8 AS price, type, status, account, venue,
@@ -101,10 +102,17 @@ class Book:
         return _rows(await self.db.fetch(f"SELECT {_POSITION} FROM venue_positions ORDER BY symbol"))
 
     async def in_flight(self) -> int:
-        """Orders accepted in the last 0.8 s that still work: the venue's acknowledgement is under way."""
+        """Orders accepted in the last ACKNOWLEDGED seconds that still work: the venue's word on them is under way."""
+        return await self.accepted_within(ACKNOWLEDGED, "open")
+
+    async def accepted_within(self, seconds: float, status: str = "all") -> int:
+        """How many orders (of ``status``) were accepted in the last ``seconds``."""
         return int(
             await self.db.fetchval(
-                "SELECT count(*) FROM orders WHERE placed_at > now() - interval '0.8 seconds' AND status = 'open'"
+                "SELECT count(*) FROM orders"
+                " WHERE placed_at > now() - $1 * interval '1 second' AND $2 IN ('all', status)",
+                seconds,
+                status,
             )
         )
 

@@ -67,6 +67,7 @@ def _document(site: Site) -> dict[str, t.Any]:
             "orders_accepted": len(orders),
             "daily_pnl": 1_250.0,
             "risk_utilization": 42.0,
+            "health": "healthy",
             "market_open": True,
             "market_enabled": bool(site.plan.market.get("enabled", True)),
             "market_rate": float(site.plan.market.get("rate", 5)),

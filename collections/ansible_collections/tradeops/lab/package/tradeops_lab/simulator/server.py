@@ -21,7 +21,7 @@ from aiohttp import web
 
 from ..platforms.base import Body, Call, Refusal, Reply, Route
 from . import auth, database
-from .engine import iso
+from .engine import Engine, iso
 from .faults import WIRE, Fault, Seen
 from .plan import Address
 from .routing import Found, Router
@@ -165,52 +165,54 @@ class Responder:
         site = self.site
         if not route.writes:
             async with site.reading() as db:
-                actor = await self._actor(db, incoming, route, body)
+                engine = await self._engine(db, incoming, route, body)
                 if incoming.kind != "stale":
-                    return await self._handle(db, incoming, route, body, actor)
+                    return await self._handle(engine, incoming, route, body)
             async with site.snapshot() as db:
-                return await self._handle(db, incoming, route, body, actor)
+                return await self._handle(site.engine(db, engine.actor, incoming.seen), incoming, route, body)
         keep = incoming.kind not in ("lie", "delay")
         async with site.writing(keep=keep) as db:
-            actor = await self._actor(db, incoming, route, body)
-            reply = await self._handle(db, incoming, route, body, actor)
+            engine = await self._engine(db, incoming, route, body)
+            reply = await self._handle(engine, incoming, route, body)
         if keep:
             site.market.wake()
         elif incoming.fault and incoming.kind == "delay":
-            site.background(self._later(incoming.fault.lasts(1), incoming, route, body, actor))
+            site.background(self._later(incoming.fault.lasts(1), engine.actor, incoming, route, body))
         return reply
 
-    async def _later(self, seconds: float, incoming: Incoming, route: Route, body: Body, actor: str) -> None:
+    async def _later(self, seconds: float, actor: str, incoming: Incoming, route: Route, body: Body) -> None:
         await asyncio.sleep(seconds)
         try:
             async with self.site.writing() as db:
-                await self._handle(db, incoming, route, body, actor)
+                await self._handle(self.site.engine(db, actor, incoming.seen), incoming, route, body)
         except Refusal as refusal:
             LOG.info("%s: what was answered as done is refused now: %s", self.site.name, refusal)
         self.site.market.wake()
 
-    async def _handle(self, db: t.Any, incoming: Incoming, route: Route, body: Body, actor: str) -> Reply:
+    async def _engine(self, db: t.Any, incoming: Incoming, route: Route, body: Body) -> Engine:
+        """The engine for the request, when its credentials are good. Raises Refusal."""
+        engine = self.site.engine(db, "anonymous", incoming.seen)
+        if route.auth is not None:
+            since = incoming.fault.since if incoming.fault and incoming.kind == "expire_token" else None
+            kind = self.site.platform.auth[route.auth]
+            engine.actor = await auth.check(engine, kind, incoming.request.headers, body, expired_since=since)
+        return engine
+
+    async def _handle(self, engine: Engine, incoming: Incoming, route: Route, body: Body) -> Reply:
         url = incoming.request.rel_url
         reply = await route.handler(
             Call(
                 site=self.site,
-                engine=self.site.engine(db, actor, incoming.seen),
+                engine=engine,
                 method=incoming.seen.method,
                 path=incoming.found.path,
                 query=dict(url.query) if url.raw_query_string else {},
                 body=body,
                 headers=incoming.request.headers,
-                actor=actor,
+                actor=engine.actor,
             )
         )
         return reply if isinstance(reply, Reply) else Reply(reply)
-
-    async def _actor(self, db: t.Any, incoming: Incoming, route: Route, body: Body) -> str:
-        if route.auth is None:
-            return "anonymous"
-        since = incoming.fault.since if incoming.fault and incoming.kind == "expire_token" else None
-        kind = self.site.platform.auth[route.auth]
-        return await auth.check(self.site, db, kind, incoming.request.headers, body, expired_since=since)
 
     def _refuse(self, refusal: Refusal) -> web.Response:
         return _response(Reply(self.site.platform.error(refusal), refusal.status, refusal.headers))

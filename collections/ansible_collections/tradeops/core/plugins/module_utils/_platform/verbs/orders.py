@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ..._common.errors import CallError, InputError, Refused, Unsupported
-from ..._common.outcome import Object, Outcome
+from ..._common.outcome import Object, Outcome, tally
 from ..._common.waiter import wait_until
 from ..profile import Action, Orders
 from ..site import Ack
@@ -71,7 +71,7 @@ def cancel(run: Run, scope: t.Mapping[str, str], found: list[dict[str, t.Any]]) 
     objects += [Object(key, "order", "not known", "open", "not cancelled", why) for key, why in left.items() if key not in asked]
     if not left:
         return Part(objects)
-    what = f"{len(left)} of {len(found)} orders are still open" if asked else f"{len(left)} orders are open"
+    what = f"{len(left)} orders are still open ({tally(objects)})"
     return Part(objects, left=len(left), problem=what, refused=set(left) <= set(refusals))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ..._common.errors import CallError, InputError, Refused, Unsupported
-from ..._common.outcome import Object, Outcome
+from ..._common.outcome import Object, Outcome, tally
 from ..._common.waiter import wait_until
 from ..profile import Action, Positions
 from .run import Part, Run, check_scope
@@ -79,7 +79,7 @@ def close(run: Run, scope: t.Mapping[str, str], found: Rows, *, when_closed: str
     objects += [Object(key, "position", 0, rest, "not closed", "seen at the venue") for key, rest in left.items() if key not in asked]
     if flat:
         return Part(objects)
-    problem = f"{len(left)} positions are still held" + (f" ({closed})" if closed else "")
+    problem = f"{len(left)} positions are still held ({closed or tally(objects)})"
     return Part(objects, left=len(left), problem=problem, refused=set(left) <= set(refusals))
 
 

@@ -39,6 +39,8 @@ class Run:
         self.gate = gate
         self.deadline = deadline
         self.said: list[str] = []
+        # Whether the platform has answered a write, or may have got one.
+        self.answered = False
 
     def act(
         self,
@@ -65,7 +67,8 @@ class Run:
                 ack = self._after_failure(exc, action, landed, last=sending == SENDINGS)
                 if ack is None:
                     continue
-            if ack is not None and ack.say:
+            if ack is not None:
+                self.answered = True
                 self.say(ack.say)
             return ack
         raise AssertionError("unreachable")

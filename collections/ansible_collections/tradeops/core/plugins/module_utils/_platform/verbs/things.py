@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing as t
 
 from ..._common.errors import InputError, Unsupported
@@ -47,16 +48,16 @@ def ensure(run: Run, change: Change, wanted: str, goal: t.Callable[[Values], Val
             f"{run.site.name}: there is no {change.kind} {', '.join(missing)}; "
             f"{run.site.profile.title} has {', '.join(sorted(before)) or 'none'}. Nothing was sent."
         )
-    todo = {key: value for key, value in target.items() if before[key] != value}
+    todo = {key: value for key, value in target.items() if not _same(before[key], value)}
     if todo:
         _send(run, change, before, target, todo, wanted, whole=whole)
     after = before | target
     if not run.gate.check_mode:
         after = wait_until(
-            lambda: change.read(run), lambda seen: all(seen.get(key) == value for key, value in target.items()), run.part_budget()
+            lambda: change.read(run), lambda seen: all(_same(seen.get(key), value) for key, value in target.items()), run.part_budget()
         )[1]
     objects = [_object(change, key, before, after, value) for key, value in target.items()]
-    wrong = [item for item in objects if item.after != target[item.id]]
+    wrong = [item for item in objects if not _same(item.after, target[item.id])]
     untold = [f"{item.id} is {item.after}, not {target[item.id]}" for item in wrong]
     return run.outcome(
         change.capability,
@@ -73,7 +74,7 @@ def _send(
 ) -> None:
     def landed(keys: t.Iterable[str]) -> bool:
         seen = change.read(run)
-        return all(seen.get(key) == target[key] for key in keys)
+        return all(_same(seen.get(key), target[key]) for key in keys)
 
     values = set(target.values())
     if change.for_all and whole and len(values) == 1:
@@ -94,8 +95,17 @@ def _send(
 
 def _object(change: Change, key: str, before: Values, after: Values, value: t.Any) -> Object:
     seen = after.get(key)
-    result = "unchanged" if before[key] == value == seen else "changed" if seen == value else "not changed"
+    result = "not changed"
+    if _same(seen, value):
+        result = "unchanged" if _same(before[key], value) else "changed"
     return Object(key, change.kind, before[key], seen, result)
+
+
+def _same(seen: t.Any, wanted: t.Any) -> bool:
+    """Whether two values are equal; numbers are when they differ by no more than platforms round."""
+    if isinstance(seen, float) and isinstance(wanted, float):
+        return math.isclose(seen, wanted, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(seen == wanted)
 
 
 def _plain(value: t.Any) -> t.Any:

@@ -127,6 +127,7 @@ class _Stopping:
         sight = self._look()
         if sight.moved:
             self.run.say(f"the platform said {sight.state}, but orders still entered")
+            self.before = Sight(UNKNOWN, "the platform and its witness contradict each other")
         return sight.moved
 
     def _reads(self, state: str) -> bool:
@@ -194,17 +195,23 @@ class _Stopping:
         return self.run.site.read(Read(sources=witness.sources, value=witness.marker), self.run.deadline)
 
     def _count(self, sight: Sight) -> None:
+        """Count what is open; a count that cannot be read stays None, which is not good."""
         capabilities = self.run.site.profile.capabilities
-        if self.wish.cancels and capabilities.orders:
-            sight.open_orders = len(self.run.rows(capabilities.orders.list))
-        if self.wish.flatten and capabilities.positions:
-            sight.positions = len(position_verbs.held(self.run, capabilities.positions, {}))
+        try:
+            if self.wish.cancels and capabilities.orders:
+                sight.open_orders = len(self.run.rows(capabilities.orders.list))
+            if self.wish.flatten and capabilities.positions:
+                sight.positions = len(position_verbs.held(self.run, capabilities.positions, {}))
+        except CallError as exc:
+            sight.problem = str(exc)
 
     def _good(self, sight: Sight) -> bool:
         if not satisfies(sight.state, self.target, exact=self.wish.exact or self.loosening):
             return False
         unread = sight.markers is not None and UNKNOWN in sight.markers
-        return not sight.moved and not unread and not sight.open_orders and not sight.positions
+        orders = sight.open_orders == 0 or not self.wish.cancels
+        positions = sight.positions == 0 or not self.wish.flatten
+        return not sight.moved and not unread and orders and positions
 
     def _prove(self) -> Sight:
         """Observe until the goal is seen; orders that were opened again are cancelled again, a few times."""
@@ -219,6 +226,7 @@ class _Stopping:
                 rounds += 1
                 self.run.say(f"{sight.open_orders} orders were opened again and cancelled again")
                 self._cancel()
+                return self._look()
             return sight
 
         return wait_until(observe, self._good, self.run.deadline)[1]
@@ -272,11 +280,11 @@ class _Stopping:
         if sight.markers is not None and UNKNOWN in sight.markers:
             return sight.problem
         left = [f"{count} {what}" for count, what in ((sight.open_orders, "open orders"), (sight.positions, "positions")) if count]
-        return f"{' and '.join(left)} remain"
+        return f"{' and '.join(left)} remain" if left else f"what remains cannot be read: {sight.problem}"
 
     def _failed(self, exc: CallError) -> Outcome:
         """Report an order that was refused or could not be given, with what is seen now."""
-        sight = self._look_again()
+        sight = self._look()
         refused = isinstance(exc, Refused) or exc.result == "refused"
         outcome = self.run.outcome(
             "trading",
@@ -287,15 +295,9 @@ class _Stopping:
             problem=str(exc),
             refused=refused,
         )
-        if not refused and not self.run.gate.sent or exc.sent is False and not refused:
+        if not refused and not self.run.answered:
             outcome.result = "unreachable"
         return outcome
-
-    def _look_again(self) -> Sight:
-        try:
-            return self._look()
-        except CallError as exc:
-            return Sight(UNKNOWN, str(exc))
 
 
 def _first_reading(run: Run, trading: Trading, target: str) -> Reading:

@@ -1,7 +1,7 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Return, as a module of the product would, the result that the test asks for."""
+"""Return, as a module of the product would, the result that the variable ``rehearsal_result`` asks for."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
         arguments = dict(self._task.args)
         time.sleep(float(arguments.get("seconds", 0)))
-        word = arguments.get("result", "proven")
+        word = task_vars.get("rehearsal_result", "proven")
         check = bool(self._task.check_mode)
         site = arguments.get("site", task_vars["inventory_hostname"])
         before = {"state": "active", "open_orders": 3, "positions": 2, "marker": 10}
@@ -59,5 +59,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "elapsed": 0.01,
             },
             "notes": [],
-            "invocation": {"module_args": {**arguments, "token": "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"}},
+            "invocation": {"module_args": {key: value for key, value in arguments.items() if key != "token"}},
         }

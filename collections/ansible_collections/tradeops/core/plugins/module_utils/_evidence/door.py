@@ -1,0 +1,60 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""What the evidence modules take, and which journal they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+from .._common.argspec import ArgumentSpec
+from .._common.errors import InputError
+from .chain import parse_head, verify
+from .facts import ENV_JOURNAL_DIR, check_operation_id
+
+_JOURNAL = ArgumentSpec(
+    {
+        "path": {"type": "path"},
+        "operation_id": {"type": "str"},
+        "journal_dir": {
+            "type": "path",
+            "default": "~/.local/state/tradeops/journal",
+            "fallback": (env_fallback, [ENV_JOURNAL_DIR]),
+        },
+    },
+    mutually_exclusive=(("path", "operation_id"),),
+    required_one_of=(("path", "operation_id"),),
+)
+VERIFY = _JOURNAL.merge(ArgumentSpec({"head": {"type": "str"}}))
+REPORT = _JOURNAL.merge(ArgumentSpec({"dest": {"type": "path"}}))
+
+
+def journal_path(given: t.Mapping[str, t.Any]) -> pathlib.Path:
+    """Return the journal that is meant. Raises InputError for an operation id that cannot be one."""
+    if given.get("path"):
+        return pathlib.Path(given["path"])
+    return pathlib.Path(given["journal_dir"]).expanduser() / f"{check_operation_id(given['operation_id'])}.jsonl"
+
+
+def verify_journal(given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what the module evidence_verify returns. Raises InputError when there is no journal to read."""
+    path = journal_path(given)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such journal. Name it with path, or with operation_id and journal_dir.")
+    found = verify(path, parse_head(given["head"]) if given.get("head") else None)
+    said = [found.problem] if found.problem else [f"{found.records} valid records"]
+    if found.torn:
+        said.append("the last record was torn when it was written: a crash, not tampering")
+    return {
+        "changed": False,
+        "failed": not found.valid,
+        "path": str(path),
+        **dataclasses.asdict(found),
+        "head": str(found.head),
+        "msg": f"{path}: {'; '.join(said)}",
+    }

@@ -1,0 +1,228 @@
+#!/usr/bin/python
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: maintenance_mode
+short_description: Switch the maintenance mode of a platform
+version_added: "0.1.0"
+author:
+  - tradeops contributors (@tradeops)
+description:
+  - Enters or leaves the maintenance or read-only mode of a site, and reads it back.
+  - What entering or leaving does to trading depends on the platform. Its profile tells. Check it with
+    M(tradeops.core.trading_info).
+extends_documentation_fragment:
+  - tradeops.core._site
+  - tradeops.core._operation
+  - tradeops.core._attributes
+  - tradeops.core._attributes.actiongroup_trading
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Reads the live state, returns the plan and sends no write. Signing in is not a write.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - Nothing is sent when the site is seen in the wanted mode.
+options:
+  state:
+    description: Whether the site is in maintenance.
+    type: str
+    choices:
+      - enabled
+      - disabled
+    required: true
+  mode:
+    description: Which maintenance, with O(state=enabled). A mode that the platform lacks is refused.
+    type: str
+    choices:
+      - maintenance
+      - read_only
+    default: maintenance
+  drain:
+    description:
+      - Whether to wait, with O(state=enabled), until nothing is in flight any more.
+      - If the profile does not tell what is in flight, RV(notes) says that this is not proven.
+    type: bool
+    default: true
+seealso:
+  - module: tradeops.core.trading_state
+  - module: tradeops.core.trading_info
+"""
+
+EXAMPLES = r"""
+---
+- name: Enter maintenance, and give what is in flight two minutes
+  tradeops.core.maintenance_mode:
+    state: enabled
+    wait_timeout: 120
+    reason: database upgrade
+
+- name: Leave maintenance
+  tradeops.core.maintenance_mode:
+    state: disabled
+"""
+
+RETURN = r"""
+---
+site:
+  description: The site.
+  returned: always
+  type: str
+  sample: flashmm-primary
+capability:
+  description: What was acted on.
+  returned: always
+  type: str
+  sample: maintenance
+wanted:
+  description: What was asked for.
+  returned: always
+  type: str
+  sample: maintenance
+result:
+  description:
+    - What happened.
+    - V(proven) means that something was sent, and that the wanted state was read back afterwards.
+    - V(unchanged) means that the wanted state was observed before anything was sent. Nothing was sent.
+    - V(planned) is the word of check mode. Something would be sent, see RV(plan).
+    - V(refused) is a failure. The platform said no, or a guard of this module did.
+    - V(unproven) is a failure. The wanted state could not be shown within O(wait_timeout), whatever was sent.
+    - V(unreachable) is a failure. The platform gave no usable answer.
+  returned: always
+  type: str
+  sample: proven
+before:
+  description: What was observed before the first write. Empty when the site was not read.
+  returned: always
+  type: dict
+  contains:
+    mode:
+      description: V(disabled), V(maintenance), V(read_only) or V(unknown).
+      type: str
+    in_flight:
+      description: What is still in flight. Only in RV(after), and only when it is waited for.
+      type: raw
+  sample:
+    mode: disabled
+after:
+  description:
+    - What was observed after the last write. In check mode, what is expected.
+    - It has the keys of RV(before), which with RV(after) also make the diff.
+  returned: always
+  type: dict
+  sample:
+    mode: maintenance
+    in_flight: 0
+plan:
+  description: The writes that were sent or tried, in their order. In check mode none was sent.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    action:
+      description: What the write does.
+      type: str
+    method:
+      description: HTTP method.
+      type: str
+    path:
+      description: Path of the request, without the base URL of the service.
+      type: str
+    service:
+      description: Service of the platform, a key of O(urls).
+      type: str
+    why:
+      description: What the write is for.
+      type: str
+  sample:
+    - action: maintenance maintenance
+      method: POST
+      path: /admin/maintenance/enable
+      service: api
+      why: maintenance disabled -> maintenance
+proof:
+  description: What the result rests on.
+  returned: always
+  type: dict
+  contains:
+    summary:
+      description: What became of the objects, counted.
+      type: str
+      sample: "maintenance maintenance"
+    sources:
+      description: Every reading, in its order.
+      type: list
+      elements: dict
+      contains:
+        source:
+          description: Name of the source in the profile, or V(list).
+          type: str
+        method:
+          description: HTTP method.
+          type: str
+        url:
+          description: Address that was read, without its query.
+          type: str
+        at:
+          description: Time of the reading, UTC, ISO 8601.
+          type: str
+        saw:
+          description: What was read. For a state, the meaning, with the raw value of the platform in brackets.
+          type: raw
+    objects:
+      description: The fate of every single object. Always empty.
+      type: list
+      elements: dict
+      contains:
+        id:
+          description: Id on the platform.
+          type: str
+        kind:
+          description: Kind of object.
+          type: str
+        before:
+          description: What was observed before.
+          type: raw
+        after:
+          description: What was observed after.
+          type: raw
+        result:
+          description: Not used.
+          type: str
+        why:
+          description: The reason, when it is not obvious.
+          type: str
+    witness:
+      description: Always V(null). Only the trading state has a witness of order flow.
+      type: dict
+    elapsed:
+      description: Seconds from the beginning to the last reading.
+      type: float
+notes:
+  description: Remarks that limit or explain the result, such as a lease that was taken over.
+  returned: always
+  type: list
+  elements: str
+msg:
+  description: Why it failed, with the site, what was wanted, what was seen and what to do. Empty on success.
+  returned: always
+  type: str
+"""
+
+from ansible_collections.tradeops.core.plugins.module_utils._platform.module import run_verb
+
+
+def main() -> None:
+    run_verb("maintenance_mode")
+
+
+if __name__ == "__main__":
+    main()

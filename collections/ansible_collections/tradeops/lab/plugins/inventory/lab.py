@@ -1,0 +1,114 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sites of the running lab as inventory hosts. See DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: lab
+short_description: The sites of the running practice ground
+version_added: 0.1.0
+description:
+  - Makes a host of each site of a running lab, with the variables that the modules of tradeops.core read.
+  - A site is in the group of its platform, which is a child of C(trading_sites), and in C(primary) or C(dr).
+  - The lab is started by C(python -m tradeops_lab up) or by the role P(tradeops.lab.lab#role).
+author: tradeops contributors
+options:
+  plugin:
+    description: Marks the file as one of this plugin.
+    type: str
+    required: true
+    choices: [tradeops.lab.lab]
+  dir:
+    description: The folder of the lab. Without it the lab called O(name) below the base folder of labs is taken.
+    type: path
+    env:
+      - name: TRADEOPS_LAB_DIR
+  name:
+    description: The name of the lab, where O(dir) is not given.
+    type: str
+    default: lab
+"""
+
+EXAMPLES = r"""
+# inventories/lab/lab.yml
+plugin: tradeops.lab.lab
+"""
+
+import json
+import os
+import pathlib
+import socket
+import typing as t
+import urllib.parse
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin
+
+_PROFILES = pathlib.Path(__file__).resolve().parents[2] / "profiles"
+_GROUP = "trading_sites"
+_ROLE_GROUPS = ("primary", "dr")
+_ANSWER_BUDGET = 5.0  # seconds
+
+
+class InventoryModule(BaseInventoryPlugin):
+    """Reads lab.json of the running lab."""
+
+    NAME = "tradeops.lab.lab"
+
+    def parse(self, inventory: t.Any, loader: t.Any, path: str, cache: bool = True) -> None:
+        super().parse(inventory, loader, path, cache)
+        self._read_config_data(path)
+        folder = pathlib.Path(self.get_option("dir") or _base() / self.get_option("name"))
+        lab = _read(folder)
+        inventory.add_group(_GROUP)
+        for name, site in lab["sites"].items():
+            self._add(name, site, lab["control"])
+
+    def _add(self, name: str, site: dict[str, t.Any], control: str) -> None:
+        platform, role = site["platform"], site["role"]
+        self.inventory.add_group(platform)
+        self.inventory.add_child(_GROUP, platform)
+        self.inventory.add_host(name, group=platform)
+        if role in _ROLE_GROUPS:
+            self.inventory.add_group(role)
+            self.inventory.add_child(role, name)
+        for key, value in host_variables(site, control).items():
+            self.inventory.set_variable(name, key, value)
+
+
+def host_variables(site: dict[str, t.Any], control: str) -> dict[str, t.Any]:
+    """Return the variables of one site of lab.json; ``control`` is the URL of the lab's control port."""
+    own = _PROFILES / f"{site['platform']}.yml"  # of a platform that exists in the lab only
+    return {
+        "ansible_connection": "local",
+        "tradeops_profile": str(own) if own.exists() else site["platform"],
+        "tradeops_urls": site["services"],
+        "tradeops_secrets": site["secrets"],
+        "tradeops_site_role": site["role"],
+        "tradeops_lab_control": control,
+    }
+
+
+def _base() -> pathlib.Path:
+    return pathlib.Path(os.environ.get("TMPDIR") or "/var/tmp") / f"tradeops-lab-{os.getuid()}"  # noqa: S108 - only read
+
+
+def _read(folder: pathlib.Path) -> dict[str, t.Any]:
+    """Return lab.json. Raises AnsibleParserError when no lab runs there."""
+    advice = f"python -m tradeops_lab up --dir {folder}"
+    try:
+        lab: dict[str, t.Any] = json.loads((folder / "lab.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AnsibleParserError(f"no lab runs in {folder}. Start it: {advice}") from None
+    except (OSError, ValueError) as exc:
+        raise AnsibleParserError(f"cannot read the description of the lab: {folder}/lab.json: {exc}") from None
+    control = urllib.parse.urlsplit(lab["control"])
+    try:
+        socket.create_connection((control.hostname or "", control.port or 0), timeout=_ANSWER_BUDGET).close()
+    except OSError as exc:
+        raise AnsibleParserError(
+            f"the lab in {folder} has broken down ({lab['control']}: {exc}). Repair it: {advice}"
+        ) from None
+    return lab

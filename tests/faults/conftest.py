@@ -1,0 +1,25 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+from operating import Operator
+from simulator_ground import Ground
+
+SITES = ("flashmm-primary", "adaptive-order-book-primary", "ai-trading-primary", "smc-agent-primary", "alpaca-paper", "practice-sim")
+
+
+@pytest.fixture(scope="session")
+def ground() -> t.Iterator[Ground]:
+    lab = Ground(*SITES)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def operator(ground: Ground, tmp_path: pathlib.Path) -> Operator:
+    return Operator(ground, tmp_path / "leases")

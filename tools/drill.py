@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import time
@@ -90,8 +91,7 @@ def _play_all(lab: Lab, quiet: bool) -> None:
     for site, fault in LIARS.items():
         print(f"  {site}: {fault['kind']}{' on ' + fault['method'] if 'method' in fault else ''}")
         lab.fault(site, fault)
-    reason = "-e", "tradeops_reason=drill: stop with liars"
-    play("emergency_stop.yml", *reason, "-e", "emergency_stop_wait_timeout=15", succeeds=False, quiet=quiet)
+    play("emergency_stop.yml", *reason("stop with liars"), "-e", "emergency_stop_wait_timeout=15", succeeds=False, quiet=quiet)
     for site in honest:
         expect(lab, site, state="halted", orders=0)
     for site in LIARS:
@@ -101,7 +101,7 @@ def _play_all(lab: Lab, quiet: bool) -> None:
     chapter("The liars are mended; the same stop again")
     for site in LIARS:
         lab.fault(site, None)
-    play("emergency_stop.yml", "-e", "tradeops_reason=drill: stop again", quiet=quiet)
+    play("emergency_stop.yml", *reason("stop again"), quiet=quiet)
     for site in lab.sites:
         expect(lab, site, state="halted", orders=0)
 
@@ -115,10 +115,14 @@ def _play_all(lab: Lab, quiet: bool) -> None:
     lab.fault("flashmm-primary", None)
 
     chapter("Resume: every gate passes")
-    play("emergency_resume.yml", *confirmed, "-e", "tradeops_reason=drill: all clear", quiet=quiet)
+    play("emergency_resume.yml", *confirmed, *reason("all clear"), quiet=quiet)
     for site in lab.sites:
         expect(lab, site, state="active")
     play("status.yml", quiet=False)
+
+
+def reason(text: str) -> tuple[str, str]:
+    return "-e", json.dumps({"tradeops_reason": f"drill: {text}"})
 
 
 def chapter(title: str) -> None:
@@ -128,7 +132,7 @@ def chapter(title: str) -> None:
 def play(playbook: str, *arguments: str, succeeds: bool = True, quiet: bool) -> None:
     """Run a playbook as an operator would. Raises DrillError when its exit code is not the expected one."""
     command = ["ansible-playbook", "-i", "inventories/lab", f"playbooks/{playbook}", *arguments]
-    print(f"$ {' '.join(command)}", flush=True)
+    print(f"$ {shlex.join(command)}", flush=True)
     environment = {**os.environ, "TRADEOPS_STATE_DIR": str(STATE)}
     started = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=quiet, text=True, check=False)

@@ -11,11 +11,12 @@ import pathlib
 import typing as t
 
 import redis
+from simulator_ground import BUDGET, Answer, Ground, request
+
 from ansible_collections.tradeops.core.plugins.module_utils._common.waiter import Deadline
 from ansible_collections.tradeops.core.plugins.module_utils._platform import profile as schema
 from ansible_collections.tradeops.core.plugins.module_utils._platform.http import HttpTransport
 from ansible_collections.tradeops.core.plugins.module_utils._platform.site import Ack, Reading, Site
-from simulator_ground import BUDGET, Answer, Ground, request
 
 COLLECTIONS = pathlib.Path(__file__).parents[2] / "collections/ansible_collections/tradeops"
 FOLDERS = (COLLECTIONS / "core/profiles", COLLECTIONS / "lab/profiles")
@@ -105,6 +106,9 @@ class Profiled:
     def rows(self, listing: schema.Listing | None) -> list[Row]:
         assert listing is not None
         return self.site.list(listing, Deadline(BUDGET))
+
+    def look_up(self, lookup: schema.Lookup, key: str) -> str:
+        return self.site.look_up(lookup, key, Deadline(BUDGET))
 
     def send(self, action: schema.Action | None, **values: t.Any) -> Ack:
         """Send one write. Raises CallError when it is refused or not answered."""

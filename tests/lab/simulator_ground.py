@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,7 +44,11 @@ class Ground:
         self.sites = sites
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tradeops-test-", dir="/var/tmp")) / "lab"
         self.folder.parent.chmod(0o711)
-        self.up()
+        try:
+            self.up()
+        except BaseException:
+            shutil.rmtree(self.folder.parent)
+            raise
 
     def up(self) -> None:
         self._command("up", "--sites", ",".join(self.sites))
@@ -88,12 +93,7 @@ class Ground:
 
     def fresh(self, site: str, *, market: bool = False) -> dict[str, t.Any]:
         """Seed the site again, with its market off unless asked for. Returns the truth."""
-        self.control("POST", f"/sites/{site}/reset")
-        if not market:
-            self.control("POST", f"/sites/{site}/market", {"enabled": False})
-            self.settled(site)
-        self.control("DELETE", f"/sites/{site}/requests")
-        return self.truth(site)
+        return t.cast("dict[str, t.Any]", self.control("POST", f"/sites/{site}/reset", {"market_enabled": market}))
 
     def settled(self, site: str) -> None:
         """Wait until book and venue agree (fills are reported to the book a little later)."""
@@ -140,7 +140,7 @@ def request(base: str, method: str, path: str, body: t.Any, headers: t.Mapping[s
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, dict(headers))
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        return Answer(response.status, dict(response.headers), response.read())
     finally:
         connection.close()
 

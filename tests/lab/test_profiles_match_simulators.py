@@ -11,9 +11,10 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.tradeops.core.plugins.module_utils._platform.profile import Auth, Listing, Profile, Read
 from profiled import Profiled, profile_of, requests_of
 from simulator_ground import ground as lab
+
+from ansible_collections.tradeops.core.plugins.module_utils._platform.profile import Auth, Listing, Profile, Read
 from tradeops_lab import catalogue, platforms
 from tradeops_lab.platforms import base
 from tradeops_lab.simulator.routing import Router
@@ -99,11 +100,8 @@ def _lets_in(simulator: base.Platform, route: base.Route, auth: Auth) -> bool:
 @each
 def test_every_reading_has_a_value(profiled: Profiled) -> None:
     # A dead man's switch that is not armed has none.
-    readings = [read for read in _readings(profiled.able) if read.sources and read is not _switch(profiled)]
-    problems = {str(read.value): profiled.read(read) for read in readings}
-    assert {
-        text: reading.problem for text, reading in problems.items() if reading.value is None or reading.problem
-    } == {}
+    seen = {read.value: profiled.read(read) for read in _parts(profiled.able, Read) if read is not _switch(profiled)}
+    assert {what: reading for what, reading in seen.items() if reading.value is None or reading.problem} == {}
 
 
 @each
@@ -120,7 +118,7 @@ def test_every_state_that_can_be_reached_reads_back(profiled: Profiled) -> None:
 
 @each
 def test_every_listing_has_rows_with_all_fields(profiled: Profiled) -> None:
-    for listing in _listings(profiled.able):
+    for listing in _parts(profiled.able, Listing):
         rows = profiled.rows(listing)
         assert rows, listing.request.path
         assert [row for row in rows if None in row.values()] == [], listing.request.path
@@ -134,12 +132,15 @@ def test_the_witnesses_agree_with_the_book(profiled: Profiled) -> None:
             assert {row["id"]: row["quantity"] for row in profiled.rows(capability.witness)} == book
 
 
-def _readings(value: t.Any) -> t.Iterator[Read]:
-    return _parts(value, Read)
-
-
-def _listings(value: t.Any) -> t.Iterator[t.Any]:
-    return _parts(value, Listing)
+@each
+def test_the_witness_of_trading_moves_while_orders_enter_and_only_then(profiled: Profiled) -> None:
+    ground, site = profiled.ground, f"/sites/{profiled.name}"
+    before = profiled.marker
+    ground.control("POST", f"{site}/market", {"enabled": True, "rate": 50})
+    ground.until(lambda: profiled.marker != before)
+    ground.control("POST", f"{site}/state", {"trading": "halted"})
+    after, accepted = profiled.marker, profiled.truth["orders_accepted"]
+    assert (profiled.marker, profiled.truth["orders_accepted"]) == (after, accepted)
 
 
 def _parts(value: t.Any, kind: type[t.Any]) -> t.Iterator[t.Any]:

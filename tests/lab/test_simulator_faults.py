@@ -12,8 +12,7 @@ import time
 import typing as t
 
 import pytest
-
-from .simulator_ground import Answer, Ground, ground
+from simulator_ground import Answer, Ground, ground
 
 SITE, SESSIONS, CLOCK = "flashmm-primary", "smc-agent-primary", "practice-sim"
 STOP = ("POST", "/api/v1/admin/emergency-stop", {"confirmation": "EMERGENCY_STOP_CONFIRMED", "reason": "test"})

@@ -26,4 +26,6 @@ class ActionModule(ActionBase):
             result = make(given, os.environ, check_mode=self._task.check_mode)
         except TradeopsError as exc:
             return {"failed": True, "changed": False, "msg": str(exc)}
+        for gap in result["gaps"]:
+            self._display.warning(f"The evidence of {result['operation_id']} is incomplete: {gap}")
         return result | {"invocation": {"module_args": REPORT.public(given)}}

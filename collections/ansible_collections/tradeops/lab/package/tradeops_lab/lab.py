@@ -19,7 +19,7 @@ from .errors import LabError
 from .folder import Folder
 from .part import Part
 from .plan import Plan, load, make, publish, save
-from .postgres import PostgreSQL
+from .postgres import JOBS, PostgreSQL
 from .processes import tail
 from .redis import Redis
 from .s3 import S3
@@ -73,8 +73,9 @@ class Lab:
             except BaseException as exc:
                 await self._undo(exc)
                 raise
-            pids = {name: processes.leader(found) for name, found in processes.find(self.folder).items()}
-            self._changed |= publish(self.folder, plan, {name: pid for name, pid in sorted(pids.items()) if pid})
+            found = processes.find(self.folder)
+            pids = {name: pid for name in _KINDS if (pid := processes.leader(found.get(name, [])))}
+            self._changed |= publish(self.folder, plan, pids)
         return self._report()
 
     async def down(self, *, purge: bool = False) -> Report:
@@ -120,8 +121,9 @@ class Lab:
         plan, found = load(self.folder), processes.find(self.folder)
         if plan is None and (self.folder.pg / "data").exists():
             raise LabError(f"{self.folder.plan_json} is missing: python -m tradeops_lab down --purge, then up")
-        strays = set(found) - {part.name for part in PARTS} if plan else set(found)
-        if strays:  # of an `up` that was killed, or of a lab whose folder was removed under it
+        # Jobs of an `up` that was killed, and servers whose plan was removed under them. Other processes are guests.
+        strays = set(found) & (JOBS if plan else JOBS | set(_KINDS))
+        if strays:
             await self._stop(strays, purge=plan is None)
             found = processes.find(self.folder)
         if plan and (found or self.folder.lab_json.exists()):

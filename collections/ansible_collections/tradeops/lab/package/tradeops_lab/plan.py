@@ -147,9 +147,11 @@ def save(folder: Folder, plan: Plan) -> None:
 
 
 def publish(folder: Folder, plan: Plan, pids: dict[str, int]) -> bool:
-    """Write lab.json; return whether that changed it."""
-    lab = {**plan, "pids": pids}
-    if read_json(folder.lab_json) == lab:
+    """Write lab.json; return whether that changed it. Sites that others have joined to it stay."""
+    before = read_json(folder.lab_json) or {"sites": {}}
+    guests = {name: site for name, site in before["sites"].items() if name not in plan["sites"]}
+    lab = {**plan, "sites": {**plan["sites"], **guests}, "pids": pids}
+    if before == lab:
         return False
     write_private(folder.lab_json, json.dumps(lab, indent=1) + "\n")
     return True

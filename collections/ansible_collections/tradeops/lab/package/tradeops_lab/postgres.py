@@ -25,6 +25,7 @@ from .processes import Command, User, plain_environment, start, tail
 from .waiting import NotYet, wait_for
 
 _UNPRIVILEGED = "nobody"
+JOBS = frozenset({"initdb", "recovery"})  # programs that run to their end, each with a log of its name
 _INIT_BUDGET = 60.0  # seconds
 _RECOVER_BUDGET = 60.0
 

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Makes a host of each site of a running lab, with the variables that the modules of tradeops.core read.
   - A site is in the group of its platform, which is a child of C(trading_sites), and in C(primary) or C(dr).
+  - Where the lab's sink takes notifications is in the variable C(tradeops_lab_sink) of all hosts.
+  - A platform without a profile cannot be operated, so its group is no child of C(trading_sites).
   - The lab is started by C(python -m tradeops_lab up) or by the role P(tradeops.lab.lab#role).
 author: tradeops contributors
 options:
@@ -47,6 +49,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 _PROFILES = pathlib.Path(__file__).resolve().parents[2] / "profiles"
+_CORE_PROFILES = pathlib.Path(__file__).resolve().parents[3] / "core" / "profiles"
 _GROUP = "trading_sites"
 _ROLE_GROUPS = ("primary", "dr")
 _ANSWER_BUDGET = 5.0  # seconds
@@ -63,13 +66,15 @@ class InventoryModule(BaseInventoryPlugin):
         folder = pathlib.Path(self.get_option("dir") or _base() / self.get_option("name"))
         lab = _read(folder)
         inventory.add_group(_GROUP)
+        inventory.set_variable("all", "tradeops_lab_sink", lab["sink"])
         for name, site in lab["sites"].items():
             self._add(name, site, lab["control"])
 
     def _add(self, name: str, site: dict[str, t.Any], control: str) -> None:
         platform, role = site["platform"], site["role"]
         self.inventory.add_group(platform)
-        self.inventory.add_child(_GROUP, platform)
+        if profile(platform):
+            self.inventory.add_child(_GROUP, platform)
         self.inventory.add_host(name, group=platform)
         if role in _ROLE_GROUPS:
             self.inventory.add_group(role)
@@ -80,15 +85,21 @@ class InventoryModule(BaseInventoryPlugin):
 
 def host_variables(site: dict[str, t.Any], control: str) -> dict[str, t.Any]:
     """Return the variables of one site of lab.json; ``control`` is the URL of the lab's control port."""
-    own = _PROFILES / f"{site['platform']}.yml"  # of a platform that exists in the lab only
     return {
         "ansible_connection": "local",
-        "tradeops_profile": str(own) if own.exists() else site["platform"],
+        "tradeops_profile": profile(site["platform"]),
         "tradeops_urls": site["services"],
         "tradeops_secrets": site["secrets"],
         "tradeops_site_role": site["role"],
         "tradeops_lab_control": control,
     }
+
+
+def profile(platform: str) -> str | None:
+    """Return the profile of a platform, by path when it exists in the lab only; None while nobody has written one."""
+    if (_PROFILES / f"{platform}.yml").exists():
+        return str(_PROFILES / f"{platform}.yml")
+    return platform if (_CORE_PROFILES / f"{platform}.yml").exists() else None
 
 
 def _base() -> pathlib.Path:

@@ -15,13 +15,11 @@ import difflib
 import types
 import typing as t
 
-import yaml
-
 from .errors import ProfileError
+from .libraries import jmespath, yaml
 
 Path = tuple[t.Union[str, int], ...]
 T = t.TypeVar("T")
-_Loader: t.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Expression(str):
@@ -36,7 +34,7 @@ class Document:
     def __init__(self, text: str, name: str) -> None:
         self.name = name
         self.lines: dict[Path, int] = {}
-        loader = _Loader(text)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
         try:
             node = loader.get_single_node()
             self.value: t.Any = None if node is None else self._build(loader, node, ())
@@ -46,7 +44,7 @@ class Document:
         finally:
             loader.dispose()
 
-    def _build(self, loader: t.Any, node: yaml.Node, path: Path) -> t.Any:
+    def _build(self, loader: t.Any, node: t.Any, path: Path) -> t.Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             result: dict[t.Any, t.Any] = {}
@@ -140,8 +138,6 @@ def _decode_scalar(doc: Document, hint: t.Any, value: t.Any, path: Path) -> t.An
 def _expression(doc: Document, value: t.Any, path: Path) -> Expression:
     if not isinstance(value, str):
         raise doc.error(path, f"expected a JMESPath expression, found {_kind(value)}")
-    import jmespath
-
     try:
         jmespath.compile(value)
     except jmespath.exceptions.JMESPathError as exc:

@@ -38,6 +38,11 @@ def journal_path(given: t.Mapping[str, t.Any]) -> pathlib.Path:
     """Return the journal that is meant. Raises InputError for an operation id that cannot be one."""
     if given.get("path"):
         return pathlib.Path(given["path"])
+    if not given.get("operation_id"):
+        raise InputError(
+            "no operation is named, and none goes on here: enable the callback tradeops.core.journal, or give "
+            "operation_id"
+        )
     return pathlib.Path(given["journal_dir"]).expanduser() / f"{check_operation_id(given['operation_id'])}.jsonl"
 
 

@@ -14,6 +14,7 @@ import uuid
 from .._common.errors import CallError, InputError, TradeopsError
 from .._common.gate import Gate
 from .._common.lease import Lease
+from .._common.libraries import MISSING
 from .._common.outcome import Outcome
 from .._common.redact import Redactor
 from .._common.waiter import Deadline
@@ -35,6 +36,8 @@ def execute(verb: str, given: Parameters, *, check_mode: bool, process: int = 0)
     name = given.get("site") or "this site"
     redactor = Redactor(str(value) for value in (given.get("secrets") or {}).values())
     try:
+        if MISSING:
+            raise InputError(f"the Python library {MISSING} is missing where {name} is called from: install it with pip.")
         _check_times(name, given)
         site = _site(name, given)
         redactor = site.redactor

@@ -6,24 +6,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import typing as t
-
-from ansible.module_utils.basic import missing_required_lib
 
 from .door import execute
 from .registry import VERBS
-
-# What the machine that makes the calls needs: how it is imported, and how it is installed.
-_REQUIRED = {"jmespath": "jmespath", "yaml": "PyYAML"}
 
 
 def run_verb(name: str) -> t.NoReturn:
     """Run the verb of the module ``name`` with the options of its task, and exit with its result."""
     module = VERBS[name].spec.module()
-    for library, package in _REQUIRED.items():
-        if importlib.util.find_spec(library) is None:
-            module.fail_json(msg=missing_required_lib(package))
     result = execute(name, module.params, check_mode=module.check_mode)
     if result["failed"]:
         module.fail_json(**result)

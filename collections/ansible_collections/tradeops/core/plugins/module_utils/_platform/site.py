@@ -13,8 +13,6 @@ import time
 import typing as t
 import urllib.parse
 
-import jmespath
-
 from .._common.errors import (
     CallError,
     Denied,
@@ -24,6 +22,7 @@ from .._common.errors import (
     Unreachable,
     Unsupported,
 )
+from .._common.libraries import jmespath
 from .._common.outcome import Seen
 from .._common.redact import Redactor
 from .._common.waiter import Deadline

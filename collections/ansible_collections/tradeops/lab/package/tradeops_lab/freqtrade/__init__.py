@@ -3,6 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real freqtrade as the site ``freqtrade-dry`` of a lab: dry run, against a make-believe exchange on loopback.
 
-``python -m tradeops_lab.freqtrade up|down [--lab <folder>]``. Optional, because freqtrade is large: the first ``up`` on a
-machine installs it into an environment of its own in the cache (see ``install.py``), the only moment that needs a network.
+``python -m tradeops_lab.freqtrade up|down|status [--lab <folder>]``. Optional, because freqtrade is large: the first
+``up`` on a machine installs it into an environment of its own in the cache, the only moment that needs a network.
 """

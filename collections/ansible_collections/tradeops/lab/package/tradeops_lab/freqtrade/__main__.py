@@ -20,7 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; progress goes to standard error, the description of the site to standard output."""
     parser = argparse.ArgumentParser(prog="python -m tradeops_lab.freqtrade", description=bot.__doc__)
     parser.add_argument("command", choices=("up", "down", "status"))
-    parser.add_argument("--lab", metavar="FOLDER", help="the folder of the lab (default: $TRADEOPS_LAB_DIR, else the usual one)")
+    parser.add_argument(
+        "--lab", metavar="FOLDER", help="the folder of the lab (default: $TRADEOPS_LAB_DIR, else the usual one)"
+    )
     options = parser.parse_args(arguments)
     folder = Folder.choose(directory=options.lab)
     began = time.monotonic()

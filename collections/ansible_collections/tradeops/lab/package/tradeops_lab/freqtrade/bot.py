@@ -38,7 +38,7 @@ Entry = dict[str, t.Any]
 
 
 async def up(folder: Folder, tell: Tell) -> tuple[Entry, bool]:
-    """Bring the site up and join it to the lab; return its description, as in lab.json, and whether anything changed."""
+    """Bring the site up and join it to the lab; return its entry of lab.json, and whether anything changed."""
     program = install.ensure(tell)
     with folder.locked(_LOCK_BUDGET, tell, create=True):
         folder.furnish()
@@ -88,7 +88,7 @@ async def status(folder: Folder) -> str:
         return f"{SITE} does not answer: {exc}"
 
 
-# -- configuration ------------------------------------------------------------------------------------------------------
+# -- configuration -----------------------------------------------------------------------------------------------------
 
 
 def _home(folder: Folder) -> pathlib.Path:
@@ -120,7 +120,12 @@ def _configure(folder: Folder, holder: socket.socket) -> Entry:
 def _config(home: pathlib.Path, exchange: int, api: int, login: t.Mapping[str, str]) -> Entry:
     pricing = {"price_side": "same", "use_order_book": True, "order_book_top": 1}
     market = f"http://{ports.HOST}:{exchange}"
-    urls = {"public": f"{market}/api/v3", "private": f"{market}/api/v3", "v1": f"{market}/api/v1", "sapi": f"{market}/sapi/v1"}
+    urls = {
+        "public": f"{market}/api/v3",
+        "private": f"{market}/api/v3",
+        "v1": f"{market}/api/v1",
+        "sapi": f"{market}/sapi/v1",
+    }
     return {
         "bot_name": SITE,
         "dry_run": True,
@@ -173,7 +178,7 @@ def _config(home: pathlib.Path, exchange: int, api: int, login: t.Mapping[str, s
     }
 
 
-# -- processes ----------------------------------------------------------------------------------------------------------
+# -- processes ---------------------------------------------------------------------------------------------------------
 
 
 async def _start(folder: Folder, program: pathlib.Path, site: Entry, first_port: int) -> str:
@@ -183,7 +188,10 @@ async def _start(folder: Folder, program: pathlib.Path, site: Entry, first_port:
     home = _home(folder)
     exchange = Command(python, home, {**plain_environment(), "PYTHONPATH": search})
     bot = Command([str(program), "trade", "--config", str(home / "config.json")], home, plain_environment())
-    started = {part: processes.start(command, folder.logs / f"{part}.log") for part, command in ((_EXCHANGE, exchange), (_BOT, bot))}
+    started = {
+        part: processes.start(command, folder.logs / f"{part}.log")
+        for part, command in ((_EXCHANGE, exchange), (_BOT, bot))
+    }
 
     async def trades() -> str:
         for part, process in started.items():
@@ -196,7 +204,9 @@ async def _start(folder: Folder, program: pathlib.Path, site: Entry, first_port:
 def _alive(folder: Folder, part: str, process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         log = folder.logs / f"{part}.log"
-        raise LabError(f"{part} ended with status {process.returncode}. Its log, {log}, ends with:\n{processes.tail(log)}")
+        raise LabError(
+            f"{part} ended with status {process.returncode}. Its log, {log}, ends with:\n{processes.tail(log)}"
+        )
 
 
 async def _stop(folder: Folder) -> list[str]:
@@ -213,15 +223,15 @@ async def _probe(site: Entry, *, busy: bool = False) -> str:
     for answer in (config, status):
         if answer.status != 200:
             raise NotYet(f"it answered {answer.status}")
-    trades = status.json()
+    bot, trades = config.json(), status.json()
     held, ordered = sum(row["amount"] > 0 for row in trades), sum(row["has_open_orders"] for row in trades)
-    seen = f"freqtrade {config.json()['version']} is {config.json()['state']}, {held} positions, {ordered} trades with open orders"
+    seen = f"freqtrade {bot['version']} is {bot['state']}, {held} positions, {ordered} trades with open orders"
     if busy and not (held and ordered):
         raise NotYet(seen)
     return seen
 
 
-# -- lab.json -----------------------------------------------------------------------------------------------------------
+# -- lab.json ----------------------------------------------------------------------------------------------------------
 
 
 def _join(folder: Folder, site: Entry) -> bool:

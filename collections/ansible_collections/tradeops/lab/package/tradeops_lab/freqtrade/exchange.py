@@ -44,7 +44,9 @@ def _base(request: web.Request) -> str:
 
 async def exchange_info(_request: web.Request) -> web.Response:
     now = int(time.time() * 1000)
-    return web.json_response({"timezone": "UTC", "serverTime": now, "rateLimits": [], "symbols": [_market(b) for b in BASES]})
+    return web.json_response(
+        {"timezone": "UTC", "serverTime": now, "rateLimits": [], "symbols": [_market(b) for b in BASES]}
+    )
 
 
 def _market(base: str) -> dict[str, t.Any]:
@@ -94,7 +96,10 @@ def _candle(base: str, at: int, step: int) -> list[t.Any]:
 async def depth(request: web.Request) -> web.Response:
     middle = price(_base(request), time.time())
     rows = range(1, min(int(request.query.get("limit", 20)), 100) + 1)
-    sides = {name: [[_text(middle * (1 + sign * _SPREAD * n)), "1000"] for n in rows] for name, sign in (("bids", -1), ("asks", 1))}
+    sides = {
+        name: [[_text(middle * (1 + sign * _SPREAD * n)), "1000"] for n in rows]
+        for name, sign in (("bids", -1), ("asks", 1))
+    }
     return web.json_response({"lastUpdateId": int(time.time() * 1000), **sides})
 
 

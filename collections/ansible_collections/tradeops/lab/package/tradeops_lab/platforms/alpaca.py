@@ -4,8 +4,8 @@
 """Alpaca: the parts of the trading API v2 that concern stopping, with the shapes and statuses of its OpenAPI document.
 
 What makes it special: a 207 lists what was asked for, not what happened; a cancelled order stays ``pending_cancel`` for
-a while (setting ``cancel_lag``, s) and holds its shares so long; closing a position whose shares are held is refused with
-403; orders to close placed while the market is closed wait. Whether a suspended account may close positions is not
+a while (setting ``cancel_lag``, s) and holds its shares so long; closing a position whose shares are held is refused
+with 403; closing orders wait while the market is closed. Whether a suspended account may close positions is not
 documented: the setting ``suspended_may_close`` has it either way. ``account`` holds what Alpaca itself may set.
 """
 
@@ -33,10 +33,17 @@ CONFIGURATIONS: t.Mapping[str, t.Any] = {
     "suspend_trade": False,
     "trade_confirm_email": "all",
 }
+# Fields of an order that this simulator never fills, and of a position whose price never moves.
+NEVER = (
+    *("expired_at", "failed_at", "replaced_at", "replaced_by", "replaces", "notional"),
+    *("stop_price", "legs", "trail_percent", "trail_price", "hwm"),
+)
+UNMOVED = ("unrealized_pl", "unrealized_plpc", "unrealized_intraday_pl", "unrealized_intraday_plpc", "change_today")
 _ORDERS = """
 SELECT * FROM (
-    SELECT id, symbol, side, quantity::float8 AS quantity, price::float8 AS price, type, status, strategy, placed_at, updated_at,
-        status = 'cancelled' AND updated_at > now() - $1::float8 * interval '1 second' AS pending FROM orders
+    SELECT id, symbol, side, quantity::float8 AS quantity, price::float8 AS price, type, status, strategy, placed_at,
+        updated_at, status = 'cancelled' AND updated_at > now() - $1::float8 * interval '1 second' AS pending
+    FROM orders
 ) AS o WHERE {where} ORDER BY placed_at {direction}, id LIMIT {limit}
 """
 
@@ -55,7 +62,7 @@ def error(refusal: Refusal) -> t.Any:
     return {"code": refusal.status * 100_000 + 10_000, "message": refusal.message, **refusal.extra}
 
 
-# -- account --------------------------------------------------------------------------------------------------------------
+# -- account -----------------------------------------------------------------------------------------------------------
 
 
 async def account(call: Call) -> t.Any:
@@ -125,7 +132,7 @@ async def clock(call: Call) -> t.Any:
     }
 
 
-# -- orders ---------------------------------------------------------------------------------------------------------------
+# -- orders ------------------------------------------------------------------------------------------------------------
 
 
 async def _fetch(call: Call, where: str, *values: t.Any, direction: str = "desc", limit: int = 500) -> list[Row]:
@@ -147,15 +154,9 @@ async def _order(call: Call, row: Row) -> dict[str, t.Any]:
         "submitted_at": row["placed_at"],
         "filled_at": done["filled"],
         "canceled_at": done["canceled"],
-        "expired_at": None,
-        "failed_at": None,
-        "replaced_at": None,
-        "replaced_by": None,
-        "replaces": None,
         "asset_id": identity(row["symbol"]),
         "symbol": row["symbol"],
         "asset_class": "us_equity",
-        "notional": None,
         "qty": decimal(row["quantity"]),
         "filled_qty": decimal(row["quantity"]) if status == "filled" else "0",
         "filled_avg_price": decimal(row["price"]) if status == "filled" else None,
@@ -165,13 +166,9 @@ async def _order(call: Call, row: Row) -> dict[str, t.Any]:
         "side": row["side"],
         "time_in_force": "day" if row["type"] == "market" else "gtc",
         "limit_price": decimal(row["price"]) if row["type"] == "limit" else None,
-        "stop_price": None,
         "status": status,
         "extended_hours": False,
-        "legs": None,
-        "trail_percent": None,
-        "trail_price": None,
-        "hwm": None,
+        **dict.fromkeys(NEVER),
     }
 
 
@@ -179,7 +176,8 @@ async def orders(call: Call) -> t.Any:
     status, direction = call.query.get("status", "open"), call.query.get("direction", "desc")
     if status not in LISTED or direction not in ("asc", "desc"):
         raise Refusal(422, "unprocessable", f"invalid status {status!r} or direction {direction!r}")
-    conditions, values = [LISTED[status]], []
+    conditions: list[str] = [LISTED[status]]
+    values: list[t.Any] = []
     for key, operator in (("after", ">"), ("until", "<")):
         if key in call.query:
             values.append(_moment(key, call.query[key]))
@@ -199,7 +197,7 @@ def _moment(key: str, given: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(given)
     except ValueError:
         raise Refusal(422, "unprocessable", f"{key} is not a time: {given!r}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 async def order(call: Call) -> t.Any:
@@ -223,7 +221,7 @@ async def cancel_one(call: Call) -> t.Any:
     return Reply(status=204)
 
 
-# -- positions ------------------------------------------------------------------------------------------------------------
+# -- positions ---------------------------------------------------------------------------------------------------------
 
 
 async def _holding(call: Call) -> dict[tuple[str, str], list[Row]]:
@@ -269,13 +267,9 @@ def _position(row: Row, related: list[Row]) -> dict[str, t.Any]:
         "side": "long" if quantity > 0 else "short",
         "market_value": decimal(quantity * price),
         "cost_basis": decimal(quantity * price),
-        "unrealized_pl": "0",
-        "unrealized_plpc": "0",
-        "unrealized_intraday_pl": "0",
-        "unrealized_intraday_plpc": "0",
         "current_price": decimal(price),
         "lastday_price": decimal(price),
-        "change_today": "0",
+        **dict.fromkeys(UNMOVED, "0"),
     }
 
 

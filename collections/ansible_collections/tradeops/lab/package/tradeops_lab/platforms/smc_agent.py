@@ -129,9 +129,9 @@ async def shutdown(call: Call) -> t.Any:
     if not positions:
         await call.engine.set_state("stopped", call.reason)
         return await _done(call)
-    if await status_word(call) != "shutting_down":
-        await call.engine.set_state("reducing", call.reason, when_flat="stopped")
-        await call.engine.close_positions(reason=call.reason)
+    # Asked again it begins again, so that a shutdown whose closing orders were cancelled does not hang.
+    await call.engine.set_state("reducing", call.reason, when_flat="stopped")
+    await call.engine.close_positions(reason=call.reason)
     return await _done(call, 202)
 
 

@@ -81,6 +81,10 @@ def _describe(site: Site) -> dict[str, t.Any]:
     return {"platform": site.platform.name, "role": site.plan.role, "services": dict(site.plan.services)}
 
 
+def _is_number(value: t.Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 async def _json(request: web.Request) -> dict[str, t.Any]:
     data = await request.json()
     if not isinstance(data, dict):
@@ -120,13 +124,17 @@ async def _truth(site: Site, _request: web.Request) -> t.Any:
 
 
 async def _reset(site: Site, request: web.Request) -> t.Any:
-    await site.reset()
+    """The body may hold settings to begin with, ``{"market_enabled": false}`` for example."""
+    await site.reset(await _json(request) if request.can_read_body else {})
     return await _truth(site, request)
 
 
 async def _put(site: Site, values: dict[str, t.Any]) -> t.Any:
     async with site.writing() as db:
         engine = site.engine(db, "lab")
+        for key, before in (await engine.settings()).items():
+            if key in values and _is_number(before) and not _is_number(values[key]):
+                raise FaultError(f"{key} must be a number, not {values[key]!r}")
         await engine.put(**values)
         stored = await engine.settings()
     site.market.wake()

@@ -9,6 +9,8 @@ import datetime as dt
 import json
 import typing as t
 
+import asyncpg
+
 from .orders import Book, Row
 
 STATES = ("active", "reducing", "halted", "stopped")
@@ -33,7 +35,7 @@ class Engine(Book):
     async def _read(self) -> tuple[dt.datetime, dict[str, t.Any]]:
         if self._cache is None:
             now, text = await self.db.fetchrow("SELECT now(), (SELECT jsonb_object_agg(key, value) FROM settings)")
-            self._cache = now, json.loads(text)
+            self._cache = now, _settings(text)
         return self._cache
 
     async def names_of(self, hashes: t.Collection[str]) -> set[str]:
@@ -43,7 +45,7 @@ class Engine(Book):
             " ARRAY(SELECT name FROM tokens WHERE hash = ANY($1) AND NOT revoked)",
             hashes,
         )
-        self._cache = now, json.loads(text)
+        self._cache = now, _settings(text)
         return set(names)
 
     async def put(self, **values: t.Any) -> None:
@@ -186,6 +188,12 @@ class Engine(Book):
             "dead_man_switch": await self.dead_man(),
             "audit": await self.db.fetchval("SELECT count(*) FROM audit"),
         }
+
+
+def _settings(text: str | None) -> dict[str, t.Any]:
+    if text is None:
+        raise asyncpg.InterfaceError("the table settings is empty")
+    return t.cast("dict[str, t.Any]", json.loads(text))
 
 
 def iso(moment: dt.datetime) -> str:

@@ -1,7 +1,27 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Misbehaviour on request: what a fault is, which requests it fits, and the list of a site's faults."""
+"""Misbehaviour on request: what a fault is, which requests it fits, and the list of a site's faults.
+
+====================  ==============================================================================================
+lie                   answers a write as a success would, and does nothing
+delay                 answers a write as a success would, and does it ``seconds`` later (1)
+hang                  answers after ``seconds`` (3600); nothing is done for a client that has left by then
+reset                 resets the TCP connection; nothing is done
+error_before          answers ``status`` (503); nothing is done
+error_after           does it, and answers ``status`` (502)
+rate_limit            answers ``status`` (429) with Retry-After ``seconds`` (1); nothing is done
+truncate              does it, and cuts the answer in the middle of its body
+html                  answers 200 with a page of HTML; nothing is done
+stale                 answers reads from a snapshot of the database that was taken when the fault was set
+expire_token          answers 401 to every credential of before; only a new sign-in helps
+refuse_orders         the first ``ids`` (1) orders that are to be cancelled are not, now and later
+reopen                orders that are cancelled are placed again ``seconds`` later (0.5)
+market_closed         the market is closed and opens in ``seconds`` (3600): nothing is placed or filled
+dead                  all ports of the site are closed, for ``seconds`` if given
+drift                 the venue has an order and a position that the platform does not know
+====================  ==============================================================================================
+"""
 
 from __future__ import annotations
 

@@ -30,20 +30,20 @@ async def prepare(site: Site, db: asyncpg.Connection) -> None:
     if await db.fetchval("SELECT to_regclass('audit')") is None:
         await db.execute(_SQL.joinpath("schema.sql").read_text(encoding="utf-8"))
     if not await db.fetchval("SELECT EXISTS (SELECT FROM settings)"):
-        await fill(site, db)
+        await fill(site, db, {})
 
 
-async def again(site: Site, db: asyncpg.Connection) -> None:
-    """Empty the tables and fill them as at the first start."""
+async def again(site: Site, db: asyncpg.Connection, settings: t.Mapping[str, t.Any]) -> None:
+    """Empty the tables and fill them as at the first start, but for the ``settings`` that are given."""
     await db.execute(f"TRUNCATE {_TABLES} RESTART IDENTITY")
-    await fill(site, db)
+    await fill(site, db, settings)
 
 
-async def fill(site: Site, db: asyncpg.Connection) -> None:
-    await db.execute(_SQL.joinpath("seed.sql").read_text(encoding="utf-8"), json.dumps(_document(site)))
+async def fill(site: Site, db: asyncpg.Connection, settings: t.Mapping[str, t.Any]) -> None:
+    await db.execute(_SQL.joinpath("seed.sql").read_text(encoding="utf-8"), json.dumps(_document(site, settings)))
 
 
-def _document(site: Site) -> dict[str, t.Any]:
+def _document(site: Site, settings: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     platform = site.platform
     orders: list[dict[str, t.Any]] = []
     positions: list[dict[str, t.Any]] = []
@@ -75,6 +75,7 @@ def _document(site: Site) -> dict[str, t.Any]:
             "dead_man_switch": None,
             "when_flat": None,
             **platform.settings,
+            **settings,
         },
         "orders": orders,
         "positions": positions,

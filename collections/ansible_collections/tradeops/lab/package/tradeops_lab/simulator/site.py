@@ -72,16 +72,17 @@ class Site:
         await self.redis.aclose()
         if hasattr(self, "pool"):
             try:
-                await asyncio.wait_for(self.pool.close(), 2)
+                async with asyncio.timeout(2):
+                    await self.pool.close()
             except (TimeoutError, *database.ERRORS):
                 self.pool.terminate()
 
-    async def reset(self) -> None:
-        """Seed again; no faults, no request log, no sessions."""
+    async def reset(self, settings: t.Mapping[str, t.Any]) -> None:
+        """Seed again, with ``settings`` of one's own; no faults, no request log, no sessions."""
         await self.set_faults([])
         await self._cancel_tasks()
         async with self.writing() as db:
-            await seed.again(self, db)
+            await seed.again(self, db, settings)
         if any(isinstance(auth, Session) for auth in self.platform.auth.values()):
             await sessions.end_all(self)
         self.log.clear()

@@ -40,6 +40,9 @@ def capabilities(profile: Profile) -> dict[str, t.Any]:
         **found,
         "states": states,
         "levels": dict(trading.levels) if trading else {},
+        "transitions": {state: sorted({step.to for step in trading.transitions if state in step.from_}) for state in states}
+        if trading
+        else {},
         "metrics": sorted(profile.capabilities.metrics),
         "witness": bool(trading and trading.witness),
     }

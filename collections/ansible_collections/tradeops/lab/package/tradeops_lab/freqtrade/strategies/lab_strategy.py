@@ -39,7 +39,13 @@ class LabStrategy(IStrategy):
         return dataframe
 
     def custom_exit(
-        self, pair: str, trade: Trade, current_time: dt.datetime, current_rate: float, current_profit: float, **kwargs: object
+        self,
+        pair: str,
+        trade: Trade,
+        current_time: dt.datetime,
+        current_rate: float,
+        current_profit: float,
+        **kwargs: object,
     ) -> str | None:
         age = (current_time - trade.open_date_utc).total_seconds()
         return "lab" if age > 5 + trade.id % 5 * 5 else None

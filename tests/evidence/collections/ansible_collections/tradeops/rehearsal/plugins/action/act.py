@@ -1,7 +1,10 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Return, as a module of the product would, the result that the variable ``rehearsal_result`` asks for."""
+"""Return, as a verb of the product would, the result that the variable ``rehearsal_result`` asks for.
+
+``seconds``: how long it takes. ``fleet``: answer for all hosts of the play at once. ``token``: a secret.
+"""
 
 from __future__ import annotations
 
@@ -15,49 +18,35 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
         arguments = dict(self._task.args)
         time.sleep(float(arguments.get("seconds", 0)))
-        word = task_vars.get("rehearsal_result", "proven")
-        check = bool(self._task.check_mode)
-        site = arguments.get("site", task_vars["inventory_hostname"])
-        before = {"state": "active", "open_orders": 3, "positions": 2, "marker": 10}
-        after = {"state": "halted" if word == "proven" else "active", "open_orders": 0, "positions": 2, "marker": 10}
+        if not arguments.get("fleet"):
+            return self.one(str(task_vars["inventory_hostname"]), arguments, task_vars)
+        sites = {str(host): self.one(str(host), arguments, task_vars) for host in task_vars["ansible_play_hosts"]}
+        return {"changed": True, "failed": False, "msg": f"{len(sites)} sites", "sites": sites}
+
+    def one(self, site: str, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        word = "planned" if self._task.check_mode else task_vars.get("rehearsal_result", "proven")
+        failed = word in ("unproven", "refused", "unreachable")
+        order = {"id": f"{site}-1", "kind": "order", "before": "open", "after": "cancelled", "result": "cancelled"}
+        reading = {
+            "source": "status",
+            "method": "GET",
+            "url": "http://127.0.0.1/status",
+            "at": "",
+            "saw": {"x": "HALTED"},
+        }
         return {
-            "changed": word in ("proven", "unproven"),
-            "failed": word in ("unproven", "refused", "unreachable"),
-            "msg": "" if word == "proven" else f"{site}: halted: the site still says active after 5.0 s",
+            "changed": word in ("planned", "proven"),
+            "failed": failed,
+            "msg": f"{site}: halted: the site still says active after 5.0 s" if failed else "",
             "site": site,
             "capability": "trading",
             "wanted": "halted",
-            "result": "planned" if check else word,
-            "before": before,
-            "after": before if check else after,
-            "plan": [
-                {"action": "set trading state", "method": "POST", "path": "/halt", "service": "api", "why": "halt"}
-            ],
-            "proof": {
-                "summary": "3 cancelled",
-                "sources": [
-                    {
-                        "source": "status",
-                        "method": "GET",
-                        "url": "http://127.0.0.1/status",
-                        "at": "2026-11-21T03:04:05Z",
-                        "saw": {"state": "HALTED"},
-                    },
-                ],
-                "objects": [
-                    {
-                        "id": f"o-{number}",
-                        "kind": "order",
-                        "before": "open",
-                        "after": "cancelled",
-                        "result": "cancelled",
-                        "why": "",
-                    }
-                    for number in range(3)
-                ],
-                "witness": None,
-                "elapsed": 0.01,
-            },
+            "result": word,
+            "before": {"state": "active", "open_orders": 1, "positions": 2, "marker": 10},
+            "after": {"state": "active" if failed else "halted", "open_orders": 0, "positions": 2, "marker": 10},
+            "plan": [{"action": "set trading state", "method": "POST", "path": "/halt", "service": "api", "why": "x"}],
+            "proof": {"summary": "1 cancelled", "sources": [reading], "objects": [order], "elapsed": 0.01},
             "notes": [],
+            "not_of_the_contract": "stays out of the journal",
             "invocation": {"module_args": {key: value for key, value in arguments.items() if key != "token"}},
         }

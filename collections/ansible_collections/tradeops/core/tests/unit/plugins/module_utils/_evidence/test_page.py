@@ -81,7 +81,7 @@ def test_everything_is_escaped(book: t.Any) -> None:
     found = page(book)
     assert "script" not in found.tags
     assert found.said.count("alert('x')") > 20
-    assert found.said.count("{{ 7 * 7 }}") == found.said.count("alert('x')")
+    assert found.said.count("{{ 7 * 7 }}") > 20
 
 
 def test_the_verdict_comes_first_in_words_and_sign(book: t.Any) -> None:
@@ -229,7 +229,12 @@ def test_the_report_without_a_journal(tmp_path: pathlib.Path) -> None:
     assert "No space left" in pathlib.Path(found["path"]).read_text()
 
 
-@pytest.mark.parametrize("operation", ["../../etc/passwd", "a/b", ""])
+def test_no_operation_is_said_so(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(InputError, match="no operation is named"):
+        make({"operation_id": "", "journal_dir": str(tmp_path)}, {}, check_mode=False)
+
+
+@pytest.mark.parametrize("operation", ["../../etc/passwd", "a/b", ".."])
 def test_an_operation_id_does_not_leave_the_folder(tmp_path: pathlib.Path, operation: str) -> None:
     with pytest.raises(InputError, match="cannot be a file name"):
         make({"operation_id": operation, "journal_dir": str(tmp_path)}, {}, check_mode=False)

@@ -1,0 +1,103 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The inventory plugin makes hosts of a running lab and says clearly when there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import typing as t
+
+import pytest
+
+COLLECTIONS = pathlib.Path(__file__).resolve().parents[2] / "collections"
+SINK = {"http": "http://127.0.0.1:20000", "smtp": {"host": "127.0.0.1", "port": 20002}}
+SITES = {
+    "flashmm-dr": {
+        "platform": "flashmm",
+        "role": "dr",
+        "services": {"api": "http://127.0.0.1:20013"},
+        "database": "flashmm_dr",
+        "redis_db": 1,
+        "secrets": {"token": "token-1"},
+    },
+    "practice-sim": {
+        "platform": "practice",
+        "role": "sim",
+        "services": {"api": "http://127.0.0.1:20014"},
+        "database": "practice_sim",
+        "redis_db": 2,
+        "secrets": {"api_key": "api_key-1"},
+    },
+}
+
+
+@pytest.fixture
+def listed(tmp_path: pathlib.Path) -> t.Callable[[], subprocess.CompletedProcess[str]]:
+    """Return what ansible-inventory says of the lab in ``tmp_path``."""
+    source = tmp_path / "inventory.yml"
+    source.write_text("plugin: tradeops.lab.lab\n", encoding="utf-8")
+    (tmp_path / "ansible.cfg").touch()
+    environment = os.environ | {
+        "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+        "TRADEOPS_LAB_DIR": str(tmp_path),
+    }
+    argv = [str(pathlib.Path(sys.executable).parent / "ansible-inventory"), "-i", str(source), "--list"]
+    return lambda: subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def write(folder: pathlib.Path, control: str) -> None:
+    (folder / "lab.json").write_text(json.dumps({"control": control, "sink": SINK, "sites": SITES}), encoding="utf-8")
+
+
+def test_a_site_is_a_host_with_the_variables_of_the_modules(
+    tmp_path: pathlib.Path, listed: t.Callable[[], subprocess.CompletedProcess[str]]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as control:
+        url = f"http://127.0.0.1:{control.getsockname()[1]}"
+        write(tmp_path, url)
+        answer = listed()
+    assert answer.returncode == 0, answer.stderr
+    # Texts that came from a plugin are marked as not to be templated: {"__ansible_unsafe": text}.
+    inventory = json.loads(answer.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
+    assert inventory["trading_sites"]["children"] == ["flashmm", "practice"]
+    assert inventory["flashmm"]["hosts"] == inventory["dr"]["hosts"] == ["flashmm-dr"]
+    variables = inventory["_meta"]["hostvars"]
+    assert variables["flashmm-dr"] == {
+        "ansible_connection": "local",
+        "tradeops_profile": "flashmm",
+        "tradeops_urls": {"api": "http://127.0.0.1:20013"},
+        "tradeops_secrets": {"token": "token-1"},
+        "tradeops_site_role": "dr",
+        "tradeops_lab_control": url,
+        "tradeops_lab_sink": SINK,
+    }
+    own = pathlib.Path(variables["practice-sim"]["tradeops_profile"])
+    assert own.is_absolute()
+    assert own.is_file()
+
+
+def test_no_lab_is_an_error_that_says_what_to_do(listed: t.Callable[[], subprocess.CompletedProcess[str]]) -> None:
+    answer = listed()
+    assert answer.returncode != 0
+    assert "no lab runs in" in answer.stderr
+    assert "python -m tradeops_lab up" in answer.stderr
+
+
+def test_a_lab_that_broke_down_is_an_error(
+    tmp_path: pathlib.Path, listed: t.Callable[[], subprocess.CompletedProcess[str]]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    write(tmp_path, f"http://127.0.0.1:{port}")
+    answer = listed()
+    assert answer.returncode != 0
+    assert "has broken down" in answer.stderr
+    assert "python -m tradeops_lab up" in answer.stderr

@@ -49,8 +49,15 @@ class ActionModule(ActionBase):
         hostvars = variables["hostvars"]
         longest = 0.0
         budget = Deadline(0.0)
+        wanted, names = str(self._task.args.get("state", "")), []
         for name in [str(host) for host in variables["ansible_play_hosts"]]:
-            given = arguments(name, self._task.args, hostvars[name], self._templar.template)
+            try:
+                given = arguments(name, self._task.args, hostvars[name], self._templar.template)
+            except Exception as exc:  # noqa: BLE001 - an undefined variable of one site must not save the others from the order
+                results[name] = _silent(name, wanted) | {"result": "refused", "msg": f"{name}: {exc}. Nothing was sent."}
+                names.append(name)
+                continue
+            names.append(name)
             longest = max(longest, _seconds(given))
             # A site starts while the variables of the next are still being read.
             thread = threading.Thread(target=self._one, args=(name, given, results), name=name, daemon=True)
@@ -60,13 +67,13 @@ class ActionModule(ActionBase):
         for name, thread in threads:
             thread.join(budget.remaining)
             if thread.is_alive():
-                results[name] = _silent(name, str(self._task.args.get("state", "")))
-        return {name: results[name] for name, _thread in threads}, budget
+                results[name] = _silent(name, wanted)
+        return {name: results[name] for name in names}, budget
 
     def _one(self, name: str, given: dict[str, t.Any], results: Results) -> None:
         try:
             results[name] = carry_out(_VERB, name, given, check_mode=self._task.check_mode)
-        except Exception as exc:  # a defect at one site must not hide the others; it is reported as a failure
+        except Exception as exc:  # noqa: BLE001 - a defect at one site must not hide the others; it is reported as a failure
             results[name] = _silent(name, str(given.get("state", ""))) | {"msg": f"{name}: {type(exc).__name__}: {exc}"}
 
 

@@ -20,7 +20,10 @@ options:
     description: The journal. Give this or O(operation_id).
     type: path
   operation_id:
-    description: The operation whose journal in O(journal_dir) is meant.
+    description:
+      - The operation whose journal in O(journal_dir) is meant.
+      - V(latest) is the journal that was written last, other than the one of the operation that asks, and those of
+        operations that only made reports.
     type: str
   journal_dir:
     description:

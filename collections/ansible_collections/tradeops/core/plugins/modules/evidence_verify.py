@@ -20,7 +20,10 @@ options:
     description: The journal. Give this or O(operation_id).
     type: path
   operation_id:
-    description: The operation whose journal in O(journal_dir) is meant.
+    description:
+      - The operation whose journal in O(journal_dir) is meant.
+      - V(latest) is the journal that was written last, other than the one of the operation that asks, and those of
+        operations that only made reports.
     type: str
   journal_dir:
     description:
@@ -87,6 +90,8 @@ torn:
   type: bool
 """
 
+import os
+
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import TradeopsError
 from ansible_collections.tradeops.core.plugins.module_utils._evidence.door import VERIFY, verify_journal
 
@@ -94,7 +99,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._evidence.door impor
 def main() -> None:
     module = VERIFY.module()
     try:
-        module.exit_json(**verify_journal(module.params))
+        module.exit_json(**verify_journal(module.params, os.environ))
     except TradeopsError as exc:
         module.fail_json(msg=str(exc))
 

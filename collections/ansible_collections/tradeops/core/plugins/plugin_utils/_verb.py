@@ -15,8 +15,9 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import TradeopsError
+from ansible_collections.tradeops.core.plugins.module_utils._common.redact import Redactor
 from ansible_collections.tradeops.core.plugins.module_utils._platform import profile as profiles
-from ansible_collections.tradeops.core.plugins.module_utils._platform.door import SHIPPED, execute
+from ansible_collections.tradeops.core.plugins.module_utils._platform.door import SHIPPED, execute, failure
 from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
 
 # Options that a site may give as host variables, tradeops_<option>; an option of the task goes before them.
@@ -35,6 +36,8 @@ SITE_OPTIONS = (
     "lease_dir",
     "lease_ttl",
 )
+_EVERYWHERE = frozenset({*SITE_OPTIONS, "site", "operation", "operator"})
+_LOCAL = ("local", "ansible.builtin.local")
 _USERS = ("awx_user_name", "tower_user_name")
 
 Variables = t.Mapping[str, t.Any]
@@ -42,11 +45,14 @@ Template = t.Callable[[t.Any], t.Any]
 
 
 def operator(variables: Variables, template: Template) -> str:
-    """Return who runs this: TRADEOPS_OPERATOR, the user of AWX, or the login name."""
+    """Return who runs this: the user of AWX, TRADEOPS_OPERATOR, or the login name."""
     for name in _USERS:
         if name in variables:
             return str(template(variables[name]))
-    return os.environ.get("TRADEOPS_OPERATOR") or getpass.getuser()
+    try:
+        return os.environ.get("TRADEOPS_OPERATOR") or getpass.getuser()
+    except (KeyError, OSError):  # containers run under numbers without a name
+        return f"uid {os.getuid()}"
 
 
 def arguments(name: str, task_args: Variables, variables: Variables, template: Template) -> dict[str, t.Any]:
@@ -57,6 +63,9 @@ def arguments(name: str, task_args: Variables, variables: Variables, template: T
         if variable in variables:
             given[option] = template(variables[variable])
     given = {key: value for key, value in given.items() if value is not None}
+    state_dir = os.environ.get("TRADEOPS_STATE_DIR")
+    if state_dir:
+        given.setdefault("lease_dir", os.path.join(state_dir, "leases"))
     given |= task_args
     given.setdefault("site", name)
     given.setdefault("operation", os.environ.get("TRADEOPS_OPERATION_ID"))
@@ -68,12 +77,12 @@ def arguments(name: str, task_args: Variables, variables: Variables, template: T
 def carry_out(verb: str, name: str, given: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
     """Validate the arguments and run the verb in this process; the result holds the public arguments."""
     spec = VERBS[verb].spec
-    if "lease_dir" not in spec.options:
-        given = {key: value for key, value in given.items() if key in spec.options}
+    # What every site may have is given to every verb; a reader takes no lease and no reason.
+    given = {key: value for key, value in given.items() if key in spec.options or key not in _EVERYWHERE}
     try:
         parameters = spec.validate(name, given)
     except TradeopsError as exc:
-        return {"failed": True, "changed": False, "site": name, "result": exc.result, "msg": str(exc)}
+        return failure(verb, {**given, "site": name}, exc, Redactor()).to_result()
     # The parent is the ansible-playbook process, for whose life the lease of an operation is kept.
     result = execute(verb, parameters, check_mode=check_mode, process=os.getppid())
     return result | {"invocation": {"module_args": spec.public(parameters)}}
@@ -90,7 +99,7 @@ class VerbAction(ActionBase):
         variables = task_vars or {}
         name = str(variables.get("inventory_hostname", ""))
         given = arguments(name, self._task.args, variables, self._templar.template)
-        if self._play_context.connection == "local" or variables.get("ansible_connection") == "local":
+        if self._play_context.connection in _LOCAL or variables.get("ansible_connection") in _LOCAL:
             return carry_out(self.verb, name, given, check_mode=self._task.check_mode)
         return self._execute_module(
             module_name=f"tradeops.core.{self.verb}", module_args=self._for_module(given), task_vars=variables

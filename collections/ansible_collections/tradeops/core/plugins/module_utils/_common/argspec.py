@@ -54,7 +54,8 @@ class ArgumentSpec:
         )
         result = validator.validate(dict(arguments))
         if result.error_messages:
-            raise InputError(f"{site}: {'; '.join(result.error_messages)}. Nothing was sent.")
+            problems = "; ".join(message.rstrip(".") for message in result.error_messages)
+            raise InputError(f"{site}: {problems}. Nothing was sent.")
         return dict(result.validated_parameters)
 
     def public(self, parameters: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -27,6 +27,12 @@ class Unsupported(InputError):
     """The platform lacks the capability: refused by name before any call."""
 
 
+class Unproven(TradeopsError):
+    """What was sent did not show its effect, or what was read contradicts itself."""
+
+    result = "unproven"
+
+
 class LeaseHeld(TradeopsError):
     """Another operation holds the site, or has taken it over from this one."""
 

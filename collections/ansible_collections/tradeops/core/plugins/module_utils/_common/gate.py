@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
-from .errors import LeaseHeld
+from .errors import CallError, LeaseHeld
 from .lease import Lease
 
 T = t.TypeVar("T")
@@ -18,6 +19,7 @@ class Gate:
     """Every write of a verb goes through ``write``; in check mode it is planned and not sent.
 
     A write needs the lease of the site. ``stopping`` verbs take the lease over and never fail for want of it.
+    ``sent`` counts the writes that reached the platform, or may have.
     """
 
     def __init__(self, *, check_mode: bool, lease: Lease | None = None, keep_lease: bool = False) -> None:
@@ -28,6 +30,7 @@ class Gate:
         self.notes: list[str] = []
         self._lease = lease
         self._keep_lease = keep_lease
+        self._holding = False
 
     def write(self, step: dict[str, t.Any], send: t.Callable[[], T]) -> T | None:
         """Plan ``step``; outside check mode hold the lease and send it. Returns None in check mode."""
@@ -36,13 +39,26 @@ class Gate:
         if self.check_mode:
             return None
         self._hold(step["action"])
+        try:
+            answer = send()
+        except CallError as exc:
+            if exc.sent is not False:
+                self.sent += 1
+            raise
         self.sent += 1
-        return send()
+        return answer
+
+    def note(self, text: str) -> None:
+        """Keep a remark that limits or explains the result."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def close(self) -> None:
         """Give back a lease that was taken for this one verb only."""
-        if self._lease and self.sent and not self._keep_lease:
-            self._lease.release()
+        if self._lease and self._holding and not self._keep_lease:
+            # What cannot be given back ends with its time to live, or with our process; the result stands.
+            with contextlib.suppress(LeaseHeld):
+                self._lease.release()
 
     def _hold(self, purpose: str) -> None:
         if self._lease is None:
@@ -53,11 +69,8 @@ class Gate:
             if not self.stopping:
                 raise
             # Stopping trading never waits: not for a lost race, not for a full disk under the lease folder.
-            self._note(f"stopping without a lease: {exc}")
+            self.note(f"stopping without a lease: {exc}")
             return
+        self._holding = True
         if evicted:
-            self._note(f"took the lease over from {evicted}")
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
+            self.note(f"took the lease over from {evicted}")

@@ -18,13 +18,17 @@ import json
 import os
 import pathlib
 import platform
-import re
 import time
 import typing as t
+import urllib.parse
 
-from .errors import InputError, LeaseHeld
+from .errors import LeaseHeld
+from .waiter import Deadline, poll
 
 _REMEMBERED = 50
+# Seconds to wait for another process that is changing the file; a stop waits for next to nothing.
+_PATIENCE = 5.0
+_PATIENCE_OF_A_STOP = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +56,9 @@ class Lease:
     def __init__(
         self, folder: str, site: str, *, operation: str, operator: str, ttl: float = 900.0, pid: int = 0
     ) -> None:
-        if not re.fullmatch(r"[\w.@-]+", site):
-            raise InputError(f"{site}: a site name may hold letters, digits and the characters . _ @ - only")
         self.folder = pathlib.Path(folder).expanduser()
-        self.path = self.folder / f"{site}.json"
+        self.file = urllib.parse.quote(site, safe="")
+        self.path = self.folder / f"{self.file}.json"
         self.site = site
         self.operation = operation
         self.operator = operator
@@ -63,13 +66,14 @@ class Lease:
         self.pid = pid or os.getpid()
 
     def holder(self) -> Holder | None:
-        """Return who holds the lease now, or None."""
-        found = self._load()
+        """Return who holds the lease now, or None. Raises LeaseHeld when the file is damaged or cannot be read."""
+        with self._usable():
+            found = self._load()
         return found if found and _valid(found) else None
 
     def acquire(self, purpose: str, *, takeover: bool = False) -> Holder | None:
         """Take or renew the lease; return the holder that was taken over. Raises LeaseHeld."""
-        with self._locked():
+        with self._locked(_PATIENCE_OF_A_STOP if takeover else _PATIENCE):
             previous = self._load()
             evicted = previous.evicted if previous else []
             if self.operation in evicted:
@@ -78,7 +82,7 @@ class Lease:
             foreign = held if held and held.operation != self.operation else None
             if foreign and not takeover:
                 raise LeaseHeld(
-                    f"{self.site}: held by {foreign}. Wait until it ends; only an operation that stops trading takes over."
+                    f"{self.site}: held by {foreign}. Wait until it ends; only what stops trading takes it over."
                 )
             if foreign:
                 evicted = [*evicted, foreign.operation][-_REMEMBERED:]
@@ -88,8 +92,8 @@ class Lease:
             return foreign
 
     def release(self) -> bool:
-        """Give the lease back; return whether it was ours."""
-        with self._locked():
+        """Give the lease back; return whether it was ours. Raises LeaseHeld when the file cannot be changed."""
+        with self._locked(_PATIENCE_OF_A_STOP):
             held = self._load()
             if held is None or held.operation != self.operation:
                 return False
@@ -98,30 +102,65 @@ class Lease:
             return True
 
     @contextlib.contextmanager
-    def _locked(self) -> t.Iterator[None]:
+    def _usable(self) -> t.Iterator[None]:
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / f".{self.site}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            yield
         except OSError as exc:
             raise LeaseHeld(f"{self.site}: the lease folder {self.folder} cannot be used: {exc.strerror}") from exc
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _locked(self, patience: float) -> t.Iterator[None]:
+        with self._usable():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / f".{self.file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if not any(_lock(descriptor) for _attempt in poll(Deadline(patience), first=0.01, longest=0.1)):
+                    raise LeaseHeld(f"{self.site}: another process has kept {self.path} locked for {patience:g} s")
+                yield
+            finally:
+                os.close(descriptor)
 
     def _load(self) -> Holder | None:
         try:
-            return Holder(**json.loads(self.path.read_text(encoding="utf-8")))
+            found = Holder(**json.loads(self.path.read_text(encoding="utf-8")))
+            problem = _damage(found)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as exc:
-            raise LeaseHeld(f"{self.site}: the lease file {self.path} is damaged ({exc}); remove it by hand") from exc
+            found, problem = None, str(exc)
+        if problem:
+            raise LeaseHeld(f"{self.site}: the lease file {self.path} is damaged ({problem}); remove it by hand")
+        return found
 
     def _store(self, holder: Holder) -> None:
-        scratch = self.path.with_suffix(f".{os.getpid()}.tmp")
-        scratch.write_text(json.dumps(dataclasses.asdict(holder)), encoding="utf-8")
-        os.replace(scratch, self.path)
+        scratch = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        try:
+            scratch.write_text(json.dumps(dataclasses.asdict(holder)), encoding="utf-8")
+            os.replace(scratch, self.path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _damage(holder: Holder) -> str:
+    """Say which field of a stored holder has a wrong type, or return an empty text."""
+    kinds: tuple[tuple[str, t.Any], ...] = (
+        ("operation", str),
+        ("expires", (int, float)),
+        ("pid", int),
+        ("evicted", list),
+    )
+    for name, kind in kinds:
+        if not isinstance(getattr(holder, name), kind):
+            return f"{name} is {getattr(holder, name)!r}"
+    return ""
 
 
 def _valid(holder: Holder) -> bool:
@@ -131,9 +170,11 @@ def _valid(holder: Holder) -> bool:
 
 
 def _born(pid: int) -> str:
-    """Return when a process of this machine began, in ticks, or an empty text when there is none (or no /proc)."""
+    """Return when a process of this machine began, in ticks, or an empty text when it has ended (or without /proc)."""
     try:
-        # The name of the process, in brackets, may hold blanks; the start time is the 20th field after it.
-        return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+    # The name of the process, in brackets, may hold blanks. After it: the state, and 19 fields later the start time.
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in "ZX" else fields[19]

@@ -67,6 +67,20 @@ class Outcome:
     def failed(self) -> bool:
         return self.result in FAILURES
 
+    def cleaned(self, clean: t.Callable[[t.Any], t.Any]) -> Outcome:
+        """Return the outcome with every text passed through ``clean``, at the last moment before it leaves."""
+        proof = dataclasses.replace(
+            self.proof,
+            summary=clean(self.proof.summary),
+            objects=[
+                Object(clean(item.id), item.kind, clean(item.before), clean(item.after), item.result, clean(item.why))
+                for item in self.proof.objects
+            ],
+            witness=clean(self.proof.witness),
+        )
+        told = {name: clean(getattr(self, name)) for name in ("before", "after", "plan", "msg", "notes")}
+        return dataclasses.replace(self, proof=proof, **told)
+
     def to_result(self) -> dict[str, t.Any]:
         """Return what the module returns; ``diff`` shows the observed states."""
         result = dataclasses.asdict(self)

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
+import urllib.parse
 
 HIDDEN = "********"
 _SHORTEST = 4
@@ -16,14 +18,17 @@ class Redactor:
     """Replaces known secret values in texts and structures. Values of under four characters would hide too much."""
 
     def __init__(self, secrets: t.Iterable[str] = ()) -> None:
-        self._secrets: set[str] = set()
+        self._secrets: list[str] = []
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: str) -> None:
-        """Learn a secret, also one that was obtained at run time (a token of a login)."""
-        if len(secret) >= _SHORTEST:
-            self._secrets.add(secret)
+        """Learn a secret, also one obtained at run time (a token of a login), and the forms in which it is echoed."""
+        if len(secret) < _SHORTEST or secret in self._secrets:
+            return
+        echoed = {json.dumps(secret)[1:-1], urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+        # The longest first: a secret that begins like another must not leave its rest behind.
+        self._secrets = sorted({*self._secrets, secret, *echoed}, key=len, reverse=True)
 
     def text(self, value: str) -> str:
         for secret in self._secrets:

@@ -5,7 +5,8 @@
 """Read a YAML document into dataclasses, with errors that name file, line and key.
 
 A field's type hint is the schema. A field without a default is required; an unknown key is an error. A dataclass may
-define ``check(self) -> str | None``: a returned sentence is reported at the line where its mapping begins.
+define ``check(self)``: a sentence that it returns is reported at the line where its mapping begins, or, returned as
+(path, sentence), at that path within it.
 """
 
 from __future__ import annotations
@@ -121,7 +122,8 @@ def _decode_dataclass(doc: Document, cls: type[t.Any], value: t.Any, path: Path)
     result = cls(**arguments)
     problem = result.check() if hasattr(result, "check") else None
     if problem:
-        raise doc.error(path, problem)
+        within, said = problem if isinstance(problem, tuple) else ((), problem)
+        raise doc.error((*path, *within), said)
     return result
 
 
@@ -157,7 +159,9 @@ def _hints(cls: type) -> dict[str, t.Any]:
 
 def _key(key: t.Any) -> t.Any:
     # YAML reads `true:` and `12:` as bool and int; value maps are written by people who mean the text.
-    return str(key).lower() if isinstance(key, bool) else str(key)
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    return str(key)
 
 
 def _kind(value: t.Any) -> str:

@@ -15,7 +15,10 @@ from ansible.module_utils.basic import env_fallback
 from .._common.argspec import ArgumentSpec
 from .._common.errors import InputError
 from .chain import parse_head, verify
-from .facts import ENV_JOURNAL_DIR, check_operation_id
+from .facts import ENV_JOURNAL_DIR, ENV_OPERATION, check_operation_id
+from .history import is_of_ours, load
+
+LATEST = "latest"
 
 _JOURNAL = ArgumentSpec(
     {
@@ -34,21 +37,33 @@ VERIFY = _JOURNAL.merge(ArgumentSpec({"head": {"type": "str"}}))
 REPORT = _JOURNAL.merge(ArgumentSpec({"dest": {"type": "path"}}))
 
 
-def journal_path(given: t.Mapping[str, t.Any]) -> pathlib.Path:
+def journal_path(given: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> pathlib.Path:
     """Return the journal that is meant. Raises InputError for an operation id that cannot be one."""
     if given.get("path"):
         return pathlib.Path(given["path"])
+    folder = pathlib.Path(given["journal_dir"]).expanduser()
+    if given.get("operation_id") == LATEST:
+        return _latest(folder, environ.get(ENV_OPERATION, ""))
     if not given.get("operation_id"):
         raise InputError(
             "no operation is named, and none goes on here: enable the callback tradeops.core.journal, or give "
             "operation_id"
         )
-    return pathlib.Path(given["journal_dir"]).expanduser() / f"{check_operation_id(given['operation_id'])}.jsonl"
+    return folder / f"{check_operation_id(given['operation_id'])}.jsonl"
 
 
-def verify_journal(given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _latest(folder: pathlib.Path, current: str) -> pathlib.Path:
+    """Return the journal that was written last; not of the operation that asks, nor of one that only made reports."""
+    journals = [path for path in folder.glob("*.jsonl") if path.stem != current]
+    for path in sorted(journals, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        if any(is_of_ours(record) for record in load(path)):
+            return path
+    raise InputError(f"{folder}: no journal there holds a step of a module of tradeops")
+
+
+def verify_journal(given: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> dict[str, t.Any]:
     """Return what the module evidence_verify returns. Raises InputError when there is no journal to read."""
-    path = journal_path(given)
+    path = journal_path(given, environ)
     if not path.is_file():
         raise InputError(f"{path}: there is no such journal. Name it with path, or with operation_id and journal_dir.")
     found = verify(path, parse_head(given["head"]) if given.get("head") else None)

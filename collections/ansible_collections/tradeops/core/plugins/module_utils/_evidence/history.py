@@ -121,6 +121,12 @@ def load(path: pathlib.Path) -> list[Record]:
     return records
 
 
+def is_of_ours(record: Record) -> bool:
+    """Whether this is the result of a module of ours that does something to a site."""
+    action = str(record.get("action", ""))
+    return record["kind"] == "task_result" and action.startswith(OURS) and not action.startswith(_EVIDENCE)
+
+
 def runs_of(records: t.Iterable[Record]) -> list[Run]:
     """Return the runs of a journal in the order of their beginnings."""
     runs: dict[str, Run] = {}

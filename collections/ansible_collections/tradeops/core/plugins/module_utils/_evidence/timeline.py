@@ -99,7 +99,7 @@ def draw(run: Run, steps: t.Sequence[Step]) -> Timeline:
     for site, found in sorted(by_site.items(), key=lambda entry: (_word(entry[1]) in GOOD, entry[0])):
         bars = [_bar(step, left, scale, font) for step in found]
         y = _TOP + len(lanes) * lane_height
-        end = max(bar.x + bar.width for bar in bars) + 6.0
+        end = max(drawn.x + drawn.width for drawn in bars) + 6.0
         lanes.append(
             Lane(_cut(site, _LONGEST_LABEL), y, bars, end, _word(found), seconds(max(s.finish for s in found)))
         )

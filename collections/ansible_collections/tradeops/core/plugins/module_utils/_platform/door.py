@@ -11,7 +11,7 @@ import pathlib
 import typing as t
 import uuid
 
-from .._common.errors import CallError, InputError, TradeopsError
+from .._common.errors import InputError, TradeopsError
 from .._common.gate import Gate
 from .._common.lease import Lease
 from .._common.libraries import MISSING
@@ -35,23 +35,55 @@ def execute(verb: str, given: Parameters, *, check_mode: bool, process: int = 0)
     """
     name = given.get("site") or "this site"
     redactor = Redactor(str(value) for value in (given.get("secrets") or {}).values())
+    run: Run | None = None
     try:
         if MISSING:
             raise InputError(f"the Python library {MISSING} is missing where {name} is called from: install it with pip.")
         _check_times(name, given)
         site = _site(name, given)
         redactor = site.redactor
-        gate = _gate(name, given, check_mode=check_mode, process=process)
+        run = Run(site, _gate(name, given, check_mode=check_mode, process=process), Deadline(given["wait_timeout"]))
         try:
-            found = VERBS[verb].body(Run(site, gate, Deadline(given["wait_timeout"])), given)
+            found = VERBS[verb].body(run, given)
         finally:
-            gate.close()
+            run.gate.close()
             site.close()
     except TradeopsError as exc:
-        return _failure(name, verb, given, exc, redactor)
+        return failure(verb, given, exc, redactor, run).to_result()
     if isinstance(found, Outcome):
         return found.to_result()
     return {"changed": False, "failed": False, **redactor.clean(found)}
+
+
+def failure(
+    verb: str, given: t.Mapping[str, t.Any], exc: TradeopsError, redactor: Redactor, run: Run | None = None
+) -> Outcome:
+    """Return the outcome of a verb that ended with an error; what was written before it is told, not hidden."""
+    name = given.get("site") or "this site"
+    text = redactor.text(str(exc))
+    wrote = run is not None and run.answered
+    result: t.Any = exc.result
+    if wrote and result == "unreachable":
+        result = "unproven"
+    outcome = Outcome(
+        site=name,
+        capability=verb,
+        wanted=str(given.get("state", "")),
+        result=result,
+        changed=wrote,
+        before={},
+        after={},
+        msg=text if text.startswith(name) else f"{name}: {text}",
+    )
+    if run is None:
+        return outcome
+    if wrote:
+        outcome.msg += " Something had been written before; see the plan, and read the state."
+    outcome.plan = redactor.clean(run.gate.plan)
+    outcome.notes = redactor.clean([*run.gate.notes, *run.said])
+    outcome.proof.sources = run.site.seen
+    outcome.proof.elapsed = run.deadline.elapsed
+    return outcome
 
 
 def _site(name: str, given: Parameters) -> Site:
@@ -96,21 +128,3 @@ def _check_times(name: str, given: Parameters) -> None:
         seconds = given.get(option)
         if seconds is not None and not 0 < seconds < 86400:
             raise InputError(f"{name}: {option} is {seconds:g}; give seconds between 0 and 86400. Nothing was sent.")
-
-
-def _failure(
-    name: str, verb: str, given: Parameters, exc: TradeopsError, redactor: Redactor
-) -> dict[str, t.Any]:
-    text = redactor.text(str(exc))
-    message = text if text.startswith(name) else f"{name}: {text}"
-    outcome = Outcome(
-        site=name,
-        capability=verb,
-        wanted=str(given.get("state", "")),
-        result="unreachable" if isinstance(exc, CallError) and exc.result == "unreachable" else "refused",
-        changed=False,
-        before={},
-        after={},
-        msg=message,
-    )
-    return outcome.to_result()

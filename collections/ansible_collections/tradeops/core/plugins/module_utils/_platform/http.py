@@ -10,18 +10,21 @@ whether a write may be repeated: did the request leave, or did only the connecti
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import dataclasses
 import datetime
+import functools
 import http.client
-import socket
+import ipaddress
 import ssl
+import threading
 import typing as t
 import urllib.parse
 import urllib.request
 
 from .._common.errors import CallError, InputError, Unreachable, Untrusted
 from .._common.waiter import Deadline
+from .dial import TimedSocket, dial
 
 LARGEST_BODY = 32 * 1024 * 1024
 _CHUNK = 65536
@@ -32,7 +35,7 @@ class Reply:
     """One answer as it came; ``at`` is when it was complete (UTC)."""
 
     status: int
-    headers: t.Mapping[str, str]
+    headers: http.client.HTTPMessage
     body: bytes
     at: datetime.datetime
 
@@ -50,11 +53,9 @@ class HttpTransport:
         client_key: str | None = None,
     ) -> None:
         self.timeout = timeout
-        self._validate = validate_certs
-        self._ca_path = ca_path
-        self._client = (client_cert, client_key)
-        self._context: ssl.SSLContext | None = None
+        self._trust = (validate_certs, ca_path, client_cert, client_key)
         self._idle: dict[tuple[str, str], http.client.HTTPConnection] = {}
+        self._proxies: dict[tuple[str, str], urllib.parse.SplitResult | None] = {}
 
     def exchange(
         self,
@@ -73,14 +74,21 @@ class HttpTransport:
         answer that was lost.
         """
         parts = urllib.parse.urlsplit(url)
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
         budget = Deadline(min(self.timeout, deadline.remaining))
         where = (method, parts.path)
         key = (parts.scheme, parts.netloc)
         kept = None if write else self._idle.pop(key, None)
-        connection = kept or self._connect(parts, budget, where)
+        if key not in self._proxies:
+            self._proxies[key] = _proxy(parts)
+        proxy = self._proxies[key]
+        connection = kept or self._connect(parts, proxy, budget, where)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        if (
+            proxy and parts.scheme == "http"
+        ):  # an encrypted connection goes through a tunnel, in which only the path travels
+            target, headers = url, {**_basic(proxy), **headers}
         try:
-            reply, reusable = self._send(connection, method, target, headers, body, budget)
+            reply, reusable = _send(connection, method, target, headers, body, budget)
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
             if kept is not None and not isinstance(exc, TimeoutError):
@@ -98,47 +106,16 @@ class HttpTransport:
             connection.close()
         self._idle.clear()
 
-    def _send(
-        self,
-        connection: http.client.HTTPConnection,
-        method: str,
-        target: str,
-        headers: t.Mapping[str, str],
-        body: bytes | None,
-        budget: Deadline,
-    ) -> tuple[Reply, bool]:
-        connection.request(method, target, body=body, headers=dict(headers))
-        self._limit(connection, budget)
-        response = connection.getresponse()
-        received = bytearray()
-        while True:
-            self._limit(connection, budget)
-            chunk = response.read1(_CHUNK)
-            if not chunk:
-                break
-            received += chunk
-            if len(received) > LARGEST_BODY:
-                raise http.client.HTTPException(f"the answer is larger than {LARGEST_BODY} bytes")
-        # read1 reports an early end of a counted body by leaving its length unread.
-        if response.length:
-            raise http.client.IncompleteRead(bytes(received), response.length)
-        response.close()  # else the connection refuses the next request
-        reply = Reply(response.status, response.headers, bytes(received), datetime.datetime.now(datetime.timezone.utc))
-        return reply, not response.will_close
-
-    @staticmethod
-    def _limit(connection: http.client.HTTPConnection, budget: Deadline) -> None:
-        if budget.over:
-            raise TimeoutError
-        with contextlib.suppress(AttributeError):  # the socket is gone once a closing answer was read to its end
-            connection.sock.settimeout(budget.remaining)
-
     def _connect(
-        self, parts: urllib.parse.SplitResult, budget: Deadline, where: tuple[str, str]
+        self,
+        parts: urllib.parse.SplitResult,
+        proxy: urllib.parse.SplitResult | None,
+        budget: Deadline,
+        where: tuple[str, str],
     ) -> http.client.HTTPConnection:
         if budget.over:
             raise _failure(Unreachable, where, "the time budget is used up", sent=False)
-        connection = self._new(parts, budget.remaining)
+        connection = self._new(parts, proxy, budget.remaining)
         try:
             connection.connect()
         except ssl.SSLCertVerificationError as exc:
@@ -148,52 +125,112 @@ class HttpTransport:
             raise _failure(Untrusted, where, f"{problem}; {advice}", sent=False) from exc
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
-            problem = f"no connection to {parts.netloc}: {_explain(exc, budget)}"
+            via = f" through the proxy {proxy.hostname}" if proxy else ""
+            problem = f"no connection to {parts.netloc}{via}: {_explain(exc, budget)}"
             raise _failure(Unreachable, where, problem, sent=False) from exc
-        if connection.sock is not None:
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        t.cast(t.Any, connection).sock = TimedSocket(connection.sock, budget)
         return connection
 
-    def _new(self, parts: urllib.parse.SplitResult, timeout: float) -> http.client.HTTPConnection:
-        host = t.cast(str, parts.hostname)
+    def _new(
+        self, parts: urllib.parse.SplitResult, proxy: urllib.parse.SplitResult | None, timeout: float
+    ) -> http.client.HTTPConnection:
         secure = parts.scheme == "https"
-        port = parts.port or (443 if secure else 80)
-        proxy = urllib.request.getproxies_environment().get(parts.scheme)
-        if proxy and not urllib.request.proxy_bypass_environment(f"{host}:{port}"):
-            via = urllib.parse.urlsplit(proxy)
-            connection = self._plain(via.hostname or "", via.port or 3128, timeout, secure)
-            connection.set_tunnel(host, port)
-            return connection
-        return self._plain(host, port, timeout, secure)
-
-    def _plain(self, host: str, port: int, timeout: float, secure: bool) -> http.client.HTTPConnection:
+        origin = (t.cast(str, parts.hostname), parts.port or (443 if secure else 80))
+        host, port = (proxy.hostname or "", proxy.port or 3128) if proxy else origin
+        connection: http.client.HTTPConnection
         if secure:
-            return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._trust())
-        return http.client.HTTPConnection(host, port, timeout=timeout)
-
-    def _trust(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = _context(self._validate, self._ca_path, self._client)
-        return self._context
-
-
-def _context(validate: bool, ca_path: str | None, client: tuple[str | None, str | None]) -> ssl.SSLContext:
-    try:
-        if ca_path:
-            context = ssl.create_default_context(cafile=ca_path)
+            context = _trusting(self._trust)
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
         else:
-            context = ssl.create_default_context()
+            connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        if proxy and secure:
+            connection.set_tunnel(*origin, headers=_basic(proxy))
+        t.cast(t.Any, connection)._create_connection = dial
+        return connection
+
+
+def _send(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    headers: t.Mapping[str, str],
+    body: bytes | None,
+    budget: Deadline,
+) -> tuple[Reply, bool]:
+    t.cast(TimedSocket, connection.sock).budget = budget
+    connection.request(method, target, body=body, headers=dict(headers))
+    response = connection.getresponse()
+    received = bytearray()
+    while chunk := response.read(_CHUNK):
+        received += chunk
+        if len(received) > LARGEST_BODY:
+            raise http.client.HTTPException(f"the answer is larger than {LARGEST_BODY} bytes")
+    # A counted body that ends early leaves its length unread.
+    if response.length:
+        raise http.client.IncompleteRead(bytes(received), response.length)
+    reply = Reply(response.status, response.headers, bytes(received), datetime.datetime.now(datetime.UTC))
+    return reply, not response.will_close
+
+
+def _proxy(parts: urllib.parse.SplitResult) -> urllib.parse.SplitResult | None:
+    """Return the proxy that the environment names for an address; nobody reaches his own machine through one."""
+    proxies = urllib.request.getproxies_environment()
+    host = t.cast(str, parts.hostname)
+    if parts.scheme not in proxies or _is_loopback(host):
+        return None
+    # It reads no_proxy; typeshed does not know it.
+    if t.cast(t.Any, urllib.request).proxy_bypass_environment(f"{host}:{parts.port or ''}", proxies):
+        return None
+    given = proxies[parts.scheme]
+    proxy = urllib.parse.urlsplit(given if "://" in given else f"http://{given}")
+    if proxy.scheme != "http" or not proxy.hostname:
+        raise InputError(f"the environment names a proxy for {parts.scheme} that is no http://host:port")
+    return proxy
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _basic(proxy: urllib.parse.SplitResult) -> dict[str, str]:
+    if not proxy.username:
+        return {}
+    pair = f"{urllib.parse.unquote(proxy.username)}:{urllib.parse.unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"}
+
+
+_one_at_a_time = threading.Lock()
+
+
+def _trusting(trust: tuple[bool, str | None, str | None, str | None]) -> ssl.SSLContext:
+    # Reading the authorities takes longer than a request; the threads of a fleet share what one of them read.
+    with _one_at_a_time:
+        return _context(*trust)
+
+
+@functools.lru_cache(maxsize=64)
+def _context(validate: bool, ca_path: str | None, client_cert: str | None, client_key: str | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca_path)
     except OSError as exc:
-        raise InputError(f"ca_path: {ca_path} cannot be read as certificates: {exc}") from exc
+        raise InputError(f"ca_path: {ca_path} cannot be read as certificates: {exc.strerror or exc}") from exc
     if not validate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if client[0]:
+    if client_cert:
         try:
-            context.load_cert_chain(client[0], client[1])
+            context.load_cert_chain(client_cert, client_key, password=_no_password)
         except OSError as exc:
-            raise InputError(f"client_cert: {client[0]} cannot be used: {exc}") from exc
+            raise InputError(f"client_cert: {client_cert} cannot be used: {exc.strerror or exc}") from exc
     return context
+
+
+def _no_password() -> str:
+    """Answer instead of the terminal, which OpenSSL would ask for the password of a key."""
+    return ""
 
 
 def _failure(kind: type[CallError], where: tuple[str, str], problem: str, *, sent: bool | None) -> CallError:

@@ -11,8 +11,10 @@ import functools
 import pathlib
 import typing as t
 
-from .._common.errors import InputError
-from .._common.typed import Document, Expression
+from .._common.errors import InputError, ProfileError
+from .._common.typed import Document, Expression, Path
+from .states import STRICTNESS
+from .wire import placeholders
 
 State = t.Literal["active", "reducing", "halted", "flat", "stopped"]
 ScopeKey = t.Literal["account", "venue", "strategy", "symbol", "owner"]
@@ -81,7 +83,7 @@ class Pages:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Listing:
-    """A list of objects with the same fields on every platform; ``where`` keeps only matching rows of the answer."""
+    """A list of objects with the same fields on every platform; ``select`` gives the rows of one answer."""
 
     request: Request
     select: Expression
@@ -153,6 +155,18 @@ class Trading:
     witness: t.Optional[Witness] = None
     levels: dict[State, State] = dataclasses.field(default_factory=dict)
 
+    def check(self) -> t.Any:
+        unknown = sorted(set(self.read.map.values()) - set(t.get_args(State)))
+        if unknown:
+            return ("read", "map"), f"gives {', '.join(unknown)}, which is no trading state"
+        reachable = {step.to for step in self.transitions}
+        for level, target in self.levels.items():
+            if STRICTNESS[target] < STRICTNESS[level]:
+                return ("levels", level), f"{target} is looser than {level}"
+            if target not in reachable:
+                return ("levels", level), f"no transition leads to {target}"
+        return None
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Orders:
@@ -189,6 +203,9 @@ class Maintenance:
     modes: dict[t.Literal["maintenance", "read_only"], str]
     in_flight: t.Optional[Read] = None
 
+    def check(self) -> t.Any:
+        return _words(self.read, ("disabled", "maintenance", "read_only"))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Breakers:
@@ -199,6 +216,9 @@ class Breakers:
     open_one: t.Optional[Action] = None
     close_all: t.Optional[Action] = None
     close_one: t.Optional[Action] = None
+
+    def check(self) -> t.Any:
+        return _fields(self.list, "open")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,6 +231,9 @@ class Rollout:
     stop_all: t.Optional[Action] = None
     emergency_stop: t.Optional[Action] = None
 
+    def check(self) -> t.Any:
+        return _fields(self.list, "percentage")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -218,6 +241,9 @@ class Limits:
 
     list: Listing
     set: Action
+
+    def check(self) -> t.Any:
+        return _fields(self.list, "value")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -242,6 +268,10 @@ class Capabilities:
     market: t.Optional[Read] = None
     health: t.Optional[Read] = None
     metrics: dict[str, Read] = dataclasses.field(default_factory=dict)
+
+    def check(self) -> t.Any:
+        found = self.health and _words(self.health, ("pass", "warn", "fail"))
+        return (("health", *found[0]), found[1]) if found else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -275,6 +305,8 @@ class Auth:
             "login": ("login", "access"),
         }
         missing = [name for name in needs.get(self.kind, ()) if not getattr(self, name)]
+        if self.username and not self.password:
+            missing.append("password")
         return f"an auth of kind {self.kind} needs {' and '.join(missing)}" if missing else None
 
     def secrets(self) -> list[str]:
@@ -304,39 +336,53 @@ class Profile:
     requests_per_second: t.Optional[float] = None
     answers: list[Answer] = dataclasses.field(default_factory=list)
 
-    def check(self) -> t.Optional[str]:
-        return _check_references(self)
+    def check(self) -> t.Any:
+        return _check_requests(self)
 
 
-def _requests(value: t.Any) -> t.Iterator[Request]:
+# What requests may be filled with: what every operation has, and what the objects of verbs have.
+PLACEHOLDERS = frozenset(
+    "reason operator operation id symbol account strategy owner venue side quantity percentage mode value timeout "
+    "refresh_token".split()
+)
+
+
+def _fields(listing: Listing, name: str) -> tuple[Path, str] | None:
+    return None if name in listing.fields else (("list", "fields"), f"must name {name}")
+
+
+def _words(read: Read, known: tuple[str, ...]) -> tuple[Path, str] | None:
+    strange = sorted(set(read.map.values()) - set(known))
+    return (("read", "map"), f"gives {', '.join(strange)}; it may give {', '.join(known)}") if strange else None
+
+
+def _requests(value: t.Any, path: Path = ()) -> t.Iterator[tuple[Path, Request]]:
+    """Yield every request below ``value``, with its path in the document."""
     if isinstance(value, Request):
-        yield value
+        yield path, value
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
-            yield from _requests(getattr(value, field.name))
+            yield from _requests(getattr(value, field.name), (*path, field.name.rstrip("_")))
     elif isinstance(value, dict):
-        for item in value.values():
-            yield from _requests(item)
+        for key, item in value.items():
+            yield from _requests(item, (*path, key))
     elif isinstance(value, list):
-        for item in value:
-            yield from _requests(item)
+        for index, item in enumerate(value):
+            yield from _requests(item, (*path, index))
 
 
-def _check_references(profile: Profile) -> str | None:
-    for request in _requests(profile.capabilities):
+def _check_requests(profile: Profile) -> tuple[Path, str] | None:
+    """Find the first request that names a service, a way of signing in or a placeholder that does not exist."""
+    if profile.default_auth not in profile.auth:
+        return ("auth",), f"has no {profile.default_auth!r}, which is the default_auth"
+    for path, request in _requests(profile):
         if request.service not in profile.services:
-            return f"{request.method} {request.path} names the service {request.service!r}, which services does not have"
-        if (request.auth or profile.default_auth) not in profile.auth:
-            return f"{request.method} {request.path} names the auth {request.auth or profile.default_auth!r}, which auth does not have"
-    trading = profile.capabilities.trading
-    if trading:
-        unknown = sorted(set(trading.read.map.values()) - set(t.get_args(State)))
-        if unknown:
-            return f"capabilities.trading.read.map gives {', '.join(unknown)}, which is no trading state"
-    for name, auth in profile.auth.items():
-        for request in filter(None, (auth.login, auth.refresh)):
-            if request.service not in profile.services:
-                return f"auth.{name} names the service {request.service!r}, which services does not have"
+            return (*path, "service"), f"services has no {request.service!r}"
+        if request.auth and request.auth not in profile.auth:
+            return (*path, "auth"), f"auth has no {request.auth!r}"
+        strange = sorted(placeholders([request.path, request.query, request.body]) - PLACEHOLDERS)
+        if strange:
+            return path, f"unknown placeholder {{{strange[0]}}}; known: {', '.join(sorted(PLACEHOLDERS))}"
     return None
 
 
@@ -347,7 +393,10 @@ def parse(text: str, name: str) -> Profile:
 
 @functools.lru_cache(maxsize=64)
 def _load(path: str, _stamp: int) -> Profile:
-    return parse(pathlib.Path(path).read_text(encoding="utf-8"), path)
+    try:
+        return parse(pathlib.Path(path).read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as exc:
+        raise ProfileError(f"{path}:1: not UTF-8: {exc.reason}") from exc
 
 
 def load(path: pathlib.Path) -> Profile:

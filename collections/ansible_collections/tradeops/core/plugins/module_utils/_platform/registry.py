@@ -83,9 +83,7 @@ def _rollout(run: Run, given: Parameters) -> Outcome:
 
 
 def _risk_limits(run: Run, given: Parameters) -> Outcome:
-    return controls.ensure_limits(
-        run, limits=given["limits"], reduce_by=given["reduce_by"], baseline=given["baseline"]
-    )
+    return controls.ensure_limits(run, limits=given["limits"], reduce_by=given["reduce_by"], baseline=given["baseline"])
 
 
 def _dead_man_switch(run: Run, given: Parameters) -> Outcome:

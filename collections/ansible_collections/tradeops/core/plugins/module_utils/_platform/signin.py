@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 import time
 import typing as t
 
 from .._common.errors import InputError
 from .profile import Auth, Profile
+
+# What a header can carry; a token that was read from a file often ends with a line break.
+_HEADER_TEXT = re.compile(r"[!-~]+( +[!-~]+)*")
 
 
 @dataclasses.dataclass
@@ -22,6 +26,10 @@ class Session:
     access: str
     refresh: str | None
     expires: float
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return bearer(self.access)
 
 
 class SignIn:
@@ -33,24 +41,30 @@ class SignIn:
         self._secrets = secrets
         self._sessions: dict[str, Session] = {}
 
-    def check(self, names: t.Iterable[str]) -> None:
-        """Raise InputError unless every secret that the named ways of signing in need was given."""
-        for name in sorted(set(names)):
-            for secret in self._profile.auth[name].secrets():
-                if not self._secrets.get(secret):
-                    raise InputError(
-                        f"{self._site}: the secret {secret!r} is missing, which {self._profile.name} needs to sign in as "
-                        f"{name!r}. Set tradeops_secrets.{secret} for this site; nothing was sent."
-                    )
+    def check(self, name: str) -> None:
+        """Raise InputError unless every secret that this way of signing in needs was given and can be sent."""
+        auth = self._profile.auth[name]
+        for secret in auth.secrets():
+            given = self._secrets.get(secret)
+            if not given:
+                raise InputError(
+                    f"{self._site}: the secret {secret!r} is missing, which {self._profile.name} needs to sign in as "
+                    f"{name!r}. Set tradeops_secrets.{secret} for this site; nothing was sent."
+                )
+            if auth.kind in ("bearer", "headers") and not _HEADER_TEXT.fullmatch(given):
+                raise InputError(
+                    f"{self._site}: the secret {secret!r} holds a line break or another character that no header can "
+                    f"carry. Set tradeops_secrets.{secret} without it; nothing was sent."
+                )
 
-    def auth(self, name: str | None) -> tuple[str, Auth]:
-        name = name or self._profile.default_auth
-        return name, self._profile.auth[name]
+    def public_names(self) -> set[str]:
+        """Return which of the site's secrets are names of users: no secrets, and too short and common to hide."""
+        return {"username", *(auth.username for auth in self._profile.auth.values() if auth.username)}
 
     def headers(self, auth: Auth) -> dict[str, str]:
         """Return the headers of an auth that needs no login."""
         if auth.kind == "bearer":
-            return {"Authorization": f"Bearer {self._secrets[t.cast(str, auth.token)]}"}
+            return bearer(self._secrets[t.cast(str, auth.token)])
         if auth.kind == "basic":
             return self.basic(auth)
         if auth.kind == "headers":
@@ -65,11 +79,8 @@ class SignIn:
         """Return what an auth adds to the body of a request."""
         return {key: self._secrets[secret] for key, secret in auth.fields.items()}
 
-    def session(self, name: str) -> Session | None:
-        """Return the session of a login, also one that is over and can only be refreshed."""
-        return self._sessions.get(name)
-
     def fresh(self, name: str) -> Session | None:
+        """Return the session of a login unless it is over."""
         session = self._sessions.get(name)
         return session if session and session.expires > time.monotonic() else None
 
@@ -79,5 +90,10 @@ class SignIn:
         self._sessions[name] = session
         return session
 
-    def forget(self, name: str) -> None:
-        self._sessions.pop(name, None)
+    def forget(self, name: str) -> Session | None:
+        """Return the session of a login, also one that is over and can only be refreshed, and keep it no longer."""
+        return self._sessions.pop(name, None)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

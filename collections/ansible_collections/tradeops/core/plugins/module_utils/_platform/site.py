@@ -125,10 +125,9 @@ class Site:
             return Reading(UNKNOWN, str(exc))
         value = raw
         if read.map:
-            key = raw if isinstance(raw, str) else json.dumps(raw)
-            value = read.map.get(key, UNKNOWN)
+            value = wire.mapped(raw, read.map) or UNKNOWN
             if value == UNKNOWN:
-                stale = stale or f"the value {key!r} has no meaning in the profile"
+                stale = stale or f"the value {raw!r} has no meaning in the profile"
         self._saw(read.sources, f"{value} ({raw})" if read.map and value != raw else value)
         return Reading(UNKNOWN, stale) if stale else Reading(value)
 
@@ -170,7 +169,7 @@ class Site:
             answered = self.get(request, deadline, {"id": identity})
         except CallError:
             return UNKNOWN
-        return lookup.map.get(str(self.search(lookup.value, answered.body)), UNKNOWN)
+        return wire.mapped(self.search(lookup.value, answered.body), lookup.map) or UNKNOWN
 
     def get(
         self,
@@ -193,7 +192,7 @@ class Site:
 
     def send(self, action: Action, values: t.Mapping[str, t.Any], deadline: Deadline) -> Ack:
         """Send a write once. Only the gate calls this. Raises CallError; ``sent`` tells whether it may have landed."""
-        answered = self._call(wire.scoped(action, values), values, deadline, write=True)
+        answered = self._call(_scoped(action, values), values, deadline, write=True)
         items = []
         if action.items:
             found = self.search(action.items.select, answered.body)
@@ -226,6 +225,7 @@ class Site:
     def _call(
         self, request: Request, values: t.Mapping[str, t.Any], deadline: Deadline, *, write: bool
     ) -> Answered:
+        self.check(request)
         name, auth = self._signin.auth(request.auth)
         if auth.kind != "login":
             return self._exchange(request, auth, self._signin.headers(auth), values, deadline, write=write)
@@ -277,7 +277,8 @@ class Site:
         signing_in: bool = False,
     ) -> Answered:
         values = {**self._values, **values}
-        url = self._bases[request.service] + wire.fill_path(request.path, values)
+        path = wire.fill_path(request.path, values)
+        url = self._bases[request.service] + path
         query = {key: wire.text(wire.fill(item, values)) for key, item in request.query.items()}
         if query:
             url = f"{url}?{urllib.parse.urlencode(query)}"
@@ -288,7 +289,7 @@ class Site:
         headers = {"Accept": "application/json", "User-Agent": "tradeops", **kind, **headers}
         self._keep_rate(deadline)
         reply = self._transport.exchange(request.method, url, headers, body, deadline, write=write)
-        return self._understand(request, reply, write=write)
+        return self._understand(request, reply, path)
 
     def _keep_rate(self, deadline: Deadline) -> None:
         rate = self.profile.requests_per_second
@@ -297,12 +298,12 @@ class Site:
             deadline.pause(max(0.0, self._next_at - now))
             self._next_at = max(now, self._next_at) + 1.0 / rate
 
-    def _understand(self, request: Request, reply: Reply, *, write: bool) -> Answered:
+    def _understand(self, request: Request, reply: Reply, path: str) -> Answered:
         body, readable = wire.parse(reply)
         means, say = self._meaning(request, reply.status, body)
-        where: dict[str, t.Any] = {"method": request.method, "path": request.path, "status": reply.status}
+        where: dict[str, t.Any] = {"method": request.method, "path": path, "status": reply.status}
         text = self.redactor.text(say or wire.excerpt(reply))
-        said = f"{request.method} {request.path} answered {reply.status}" + (f": {text}" if text else "")
+        said = f"{request.method} {path} answered {reply.status}" + (f": {text}" if text else "")
         if means == "limited":
             raise RateLimited(said, sent=False, retry_after=wire.retry_after(reply), **where)
         if means == "denied":
@@ -378,3 +379,14 @@ def _bearer_of(token: str) -> dict[str, str]:
 
 def _bearer(session: Session) -> dict[str, str]:
     return _bearer_of(session.access)
+
+
+def _scoped(action: Action, values: t.Mapping[str, t.Any]) -> Request:
+    """Return the request of an action with the given scope put where the profile says."""
+    request = action.request
+    for key, place in action.scopes.items():
+        if values.get(key) is not None:
+            kind, _dot, name = place.partition(".")
+            held = request.query if kind == "query" else (request.body or {})
+            request = dataclasses.replace(request, **{kind: {**held, name: values[key]}})
+    return request

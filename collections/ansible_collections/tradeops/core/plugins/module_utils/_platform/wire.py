@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import email.utils
 import json
@@ -15,22 +14,11 @@ import time
 import typing as t
 import urllib.parse
 
+from .._common.errors import InputError
 from .http import Reply
-from .profile import Action, Request
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _EXCERPT = 160
-
-
-def scoped(action: Action, values: t.Mapping[str, t.Any]) -> Request:
-    """Return the request of an action with the given scope put where the profile says."""
-    request = action.request
-    for key, place in action.scopes.items():
-        if values.get(key) is not None:
-            kind, _dot, name = place.partition(".")
-            held = request.query if kind == "query" else (request.body or {})
-            request = dataclasses.replace(request, **{kind: {**held, name: values[key]}})
-    return request
 
 
 def fill(template: t.Any, values: t.Mapping[str, t.Any]) -> t.Any:
@@ -48,8 +36,29 @@ def fill(template: t.Any, values: t.Mapping[str, t.Any]) -> t.Any:
 
 
 def fill_path(path: str, values: t.Mapping[str, t.Any]) -> str:
-    """Fill the placeholders of a path, quoted."""
-    return _PLACEHOLDER.sub(lambda match: urllib.parse.quote(str(values.get(match.group(1), "")), safe=""), path)
+    """Fill the placeholders of a path, quoted. Raises InputError: a path with a hole would name something wider."""
+
+    def filled(match: re.Match[str]) -> str:
+        value = values.get(match.group(1))
+        if value in (None, ""):
+            raise InputError(f"the path {path} needs a {match.group(1)}, and there is none; nothing was sent to it.")
+        return urllib.parse.quote(str(value), safe="")
+
+    return _PLACEHOLDER.sub(filled, path)
+
+
+def placeholders(value: t.Any) -> set[str]:
+    """Return the names of all placeholders in a template."""
+    if isinstance(value, dict):
+        return {name for item in value.values() for name in placeholders(item)}
+    if isinstance(value, list):
+        return {name for item in value for name in placeholders(item)}
+    return set(_PLACEHOLDER.findall(value)) if isinstance(value, str) else set()
+
+
+def mapped(raw: t.Any, names: t.Mapping[str, str]) -> str | None:
+    """Return what a value map makes of a value; what is no text is looked up as its JSON text (true, 12, null)."""
+    return names.get(raw if isinstance(raw, str) else json.dumps(raw))
 
 
 def text(value: t.Any) -> str:
@@ -90,8 +99,8 @@ def retry_after(reply: Reply) -> float | None:
         return max(0.0, float(given))
     except ValueError:
         pass
-    moment = moment(given)
-    return None if moment is None else max(0.0, moment - time.time())
+    at = moment(given)
+    return None if at is None else max(0.0, at - time.time())
 
 
 def moment(stamp: t.Any) -> float | None:

@@ -22,7 +22,7 @@ from .page import render
 
 def make(given: t.Mapping[str, t.Any], environ: t.Mapping[str, str], *, check_mode: bool) -> dict[str, t.Any]:
     """Write page and summary when they differ from what is there; return what the module returns. Raises InputError."""
-    journal = journal_path(given)
+    journal = journal_path(given, environ)
     evidence = _gather(journal, given, environ)
     page = _destination(given.get("dest"), journal)
     summary = page.with_suffix(".json")
@@ -49,7 +49,7 @@ def make(given: t.Mapping[str, t.Any], environ: t.Mapping[str, str], *, check_mo
 
 
 def _gather(journal: pathlib.Path, given: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Evidence:
-    operation = given.get("operation_id") or journal.stem
+    operation = journal.stem
     ours = operation == environ.get(facts.ENV_OPERATION)
     problem = environ.get(facts.ENV_PROBLEM, "") if ours else ""
     if not journal.is_file() and not problem:

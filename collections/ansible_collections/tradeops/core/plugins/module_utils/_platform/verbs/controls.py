@@ -38,9 +38,17 @@ def ensure_rollout(
     """The migrations of the pairs, or of all, are at ``percentage``; ``stop`` takes the platform's own way to 0."""
     rollout: Rollout = run.site.require("rollout")
     _one_of(run, pairs, everything)
+    if not 0 <= percentage <= 100:
+        raise InputError(f"{run.site.name}: percentage is {percentage:g}; give 0 to 100. Nothing was sent.")
+    if emergency and not (stop and everything):
+        raise InputError(f"{run.site.name}: emergency goes with state stopped and all: true only. Nothing was sent.")
     for_all = rollout.set_all
     if stop:
-        for_all = (rollout.emergency_stop if emergency else rollout.stop_all) or rollout.stop_all or rollout.set_all
+        for_all = rollout.stop_all or rollout.set_all
+    if emergency and rollout.emergency_stop:
+        for_all = rollout.emergency_stop
+    elif emergency:
+        run.gate.notes.append("the platform has no emergency stop of migrations: its ordinary stop is used")
     change = Change("rollout", "migration", rollout.list, "percentage", for_all, rollout.set_one)
     run.gate.stopping = stop
     wanted = "stopped" if stop else f"{percentage:g} %"
@@ -54,17 +62,28 @@ def ensure_limits(
     risk: Limits = run.site.require("risk_limits")
     change = Change("risk_limits", "risk limit", risk.list, "value", None, risk.set)
     if reduce_by is None:
-        wanted = ", ".join(f"{name} {value:g}" for name, value in limits.items())
-        return ensure(run, change, wanted, lambda seen: dict(limits), whole=False)
+        goal = _numbers(run, "limits", limits)
+        wanted = ", ".join(f"{name} {value:g}" for name, value in goal.items())
+        return ensure(run, change, wanted, lambda seen: goal, whole=False)
+    if not 0 < reduce_by <= 100:
+        raise InputError(f"{run.site.name}: reduce_by is {reduce_by:g}; give per cent, over 0 and up to 100. Nothing was sent.")
+    start = _numbers(run, "baseline", baseline)
     factor = 1.0 - reduce_by / 100.0
 
     def reduced(seen: Values) -> Values:
-        goal = {name: value * factor for name, value in (baseline or seen).items()}
+        goal = {name: value * factor for name, value in (start or _numbers(run, "risk_limits", seen)).items()}
         # A reduction never raises a limit that is already lower.
-        return {name: min(value, seen.get(name, value)) for name, value in goal.items()}
+        return {name: min(value, seen.get(name, value), key=abs) for name, value in goal.items()}
 
     run.gate.stopping = True
     return ensure(run, change, f"reduced by {reduce_by:g} %", reduced, whole=False)
+
+
+def _numbers(run: Run, option: str, values: t.Mapping[str, t.Any]) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in values.items()}
+    except (TypeError, ValueError) as exc:
+        raise InputError(f"{run.site.name}: {option} holds something that is no number: {exc}. Nothing was sent.") from exc
 
 
 def _one_of(run: Run, pairs: t.Sequence[str], everything: bool) -> None:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..._common.errors import InputError
 from ..._common.outcome import Outcome
 from ..._common.waiter import wait_until
@@ -24,7 +26,8 @@ def ensure_switch(run: Run, *, armed: bool, timeout: float) -> Outcome:
 
     def good(seen: Reading) -> bool:
         left = _seconds(seen)
-        return seen.known and (left >= timeout / 2 if armed else left == 0)
+        # A switch with far more time left than asked for is not the one that was asked for.
+        return seen.known and (timeout / 2 <= left <= timeout + 1 if armed else left == 0)
 
     before = _look(run, switch)
     if not good(before):
@@ -49,10 +52,19 @@ def _look(run: Run, switch: DeadManSwitch) -> Reading:
 
 
 def _seconds(seen: Reading) -> float:
-    return float(seen.value) if isinstance(seen.value, (int, float)) else 0.0
+    """Return the seconds left; what cannot be read as a number satisfies neither armed nor disarmed."""
+    if seen.value in (None, False):
+        return 0.0
+    try:
+        return float(seen.value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _said(seen: Reading) -> str:
     if not seen.known:
         return f"unknown: {seen.problem}"
-    return f"armed, {_seconds(seen):.0f} s left" if _seconds(seen) else "not armed"
+    left = _seconds(seen)
+    if math.isnan(left):
+        return f"unreadable: {seen.value!r}"
+    return f"armed, {left:.0f} s left" if left else "not armed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from ..._common.errors import InputError
 from ..._common.outcome import Outcome
 from ..._common.waiter import poll
 from ..profile import Read
@@ -19,6 +20,8 @@ _RANK = {"fail": 0, "warn": 1, "pass": 2}
 
 def ensure_health(run: Run, *, minimum: str, hold: float) -> Outcome:
     """The health is at least ``minimum`` for ``hold`` seconds in a row, within the time budget. Reads only."""
+    if hold < 0:
+        raise InputError(f"{run.site.name}: hold is {hold:g}; give seconds, 0 or more.")
     health: Read = run.site.require("health")
     run.site.check(*health.sources.values())
     first = run.site.read(health, run.deadline, attempts=1)

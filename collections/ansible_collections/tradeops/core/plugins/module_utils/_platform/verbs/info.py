@@ -57,6 +57,8 @@ def gather(run: Run, subsets: t.Sequence[str], metrics: t.Sequence[str] = ()) ->
         if subset == "capabilities":
             facts[subset] = capabilities(run.site.profile)
         elif subset == "metrics":
+            for name in sorted(set(metrics) - set(able.metrics)):
+                problems[f"metrics.{name}"] = f"the profile has no such metric; it has {', '.join(sorted(able.metrics)) or 'none'}"
             wanted = {name: read for name, read in able.metrics.items() if not metrics or name in metrics}
             facts[subset] = {name: _value(run, read, f"metrics.{name}", problems) for name, read in wanted.items()}
         elif subset == "reconciliation":
@@ -116,7 +118,10 @@ def _book(run: Run, listing: Listing) -> dict[str, t.Any]:
     book = {}
     for row in run.rows(listing):
         quantity = row.get("quantity")
-        number = None if quantity is None else round(float(quantity), 8)
+        try:
+            number: t.Any = None if quantity is None else round(float(quantity), 8)
+        except ValueError:
+            number = quantity  # no number: equal only to the same text
         if number != 0:
             book[row["id"]] = number
     return book

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..._common.errors import InputError
+from ..._common.errors import InputError, Unreachable
 from ..._common.outcome import Outcome
 from ..._common.waiter import wait_until
 from ..profile import Maintenance
@@ -29,6 +29,8 @@ def ensure_maintenance(run: Run, *, enabled: bool, mode: str, drain: bool) -> Ou
     run.site.check(action.request, *maintenance.read.sources.values(), *(flight.sources.values() if flight else ()))
     wanted = mode if enabled else "disabled"
     before = run.site.read(maintenance.read, run.deadline)
+    if not enabled and not before.known:
+        raise Unreachable(f"maintenance is not left while its mode cannot be read: {before.problem}", method="GET", path="")
     if before.value != wanted:
         values = {"mode": modes[mode]} if enabled else {}
         why = f"maintenance {before.value} -> {wanted}"

@@ -57,9 +57,10 @@ def cancel(run: Run, scope: t.Mapping[str, str], found: list[dict[str, t.Any]]) 
     orders: Orders = run.site.require("orders")
     if not found and not _witnessed(run, orders, scope, set()):
         return Part()
-    refusals: dict[str, str] = {}
+    told: dict[str, str] = {}
     if found:
-        refusals = _send(run, orders, scope, found)
+        told = _send(run, orders, scope, found)
+    refusals = {key: why for key, why in told.items() if why}
     if run.gate.check_mode:
         return Part([Object(row["id"], "order", "open", "open", "would be cancelled") for row in found], left=len(found))
     asked = {row["id"] for row in found}
@@ -67,7 +68,7 @@ def cancel(run: Run, scope: t.Mapping[str, str], found: list[dict[str, t.Any]]) 
         left = _wait(run, lambda: _open(run, orders, scope, asked), refusals)
     except CallError as exc:
         return Part(left=len(found), problem=f"the open orders cannot be read back: {exc}")
-    objects = [_fate(run, orders, row, left, refusals) for row in found]
+    objects = [_fate(run, orders, row, left, told) for row in found]
     objects += [Object(key, "order", "not known", "open", "not cancelled", why) for key, why in left.items() if key not in asked]
     if not left:
         return Part(objects)
@@ -86,7 +87,7 @@ def _wait(run: Run, look: t.Callable[[], dict[str, str]], refusals: dict[str, st
 
 
 def _send(run: Run, orders: Orders, scope: t.Mapping[str, str], found: list[dict[str, t.Any]]) -> dict[str, str]:
-    """Send the cancels; return the orders that the platform refused to cancel, with its reason."""
+    """Send the cancels; return what the platform said of single orders: its reason to refuse, or an empty text."""
 
     def landed() -> bool:
         ids = {row["id"] for row in found}
@@ -95,19 +96,17 @@ def _send(run: Run, orders: Orders, scope: t.Mapping[str, str], found: list[dict
     everywhere = orders.cancel_all
     if everywhere and set(scope) <= set(everywhere.scopes):
         why = f"cancel {len(found)} open orders" + "".join(f" of {key} {value}" for key, value in scope.items())
+        run.require_state(everywhere, "cancel orders")
         ack = run.act(everywhere, "cancel orders", why, dict(scope), landed)
-        return {item["id"]: item["why"] or "refused" for item in ack.items if not item["ok"]} if ack else {}
+        return {item["id"]: "" if item["ok"] else item["why"] or "refused" for item in ack.items} if ack else {}
     if orders.cancel_one is None:
         raise Unsupported(
             f"{run.site.name}: {run.site.profile.title} can only cancel all orders, not those of "
             f"{', '.join(scope)}; a wider cancel is not sent in its place. Nothing was sent."
         )
-    refusals = {}
-    for row in found:
-        why = _cancel_one(run, orders.cancel_one, row, scope)
-        if why:
-            refusals[row["id"]] = why
-    return refusals
+    run.require_state(orders.cancel_one, "cancel orders")
+    refused = {row["id"]: _cancel_one(run, orders.cancel_one, row, scope) for row in found}
+    return {key: why for key, why in refused.items() if why}
 
 
 def _cancel_one(run: Run, action: Action, row: dict[str, t.Any], scope: t.Mapping[str, str]) -> str:
@@ -140,14 +139,17 @@ def _witnessed(run: Run, orders: Orders, scope: t.Mapping[str, str], asked: set[
     return [row["id"] for row in run.rows(orders.witness) if row["id"] in asked]
 
 
-def _fate(run: Run, orders: Orders, row: dict[str, t.Any], left: dict[str, str], refusals: dict[str, str]) -> Object:
+def _fate(run: Run, orders: Orders, row: dict[str, t.Any], left: dict[str, str], told: dict[str, str]) -> Object:
+    """Tell what became of one order; one that only vanished may as well have been filled."""
     identity = row["id"]
     if identity in left:
-        return Object(identity, "order", "open", "open", "not cancelled", refusals.get(identity) or left[identity])
-    if identity not in refusals:
+        return Object(identity, "order", "open", "open", "not cancelled", told.get(identity) or left[identity])
+    if told.get(identity) == "":
         return Object(identity, "order", "open", "not open", "cancelled")
     final = run.site.look_up(orders.lookup, identity, run.deadline) if orders.lookup else UNKNOWN
     if final == "cancelled":
         return Object(identity, "order", "open", "cancelled", "cancelled")
-    reason = f"already {final}" if final != UNKNOWN else refusals[identity]
-    return Object(identity, "order", "open", final if final != UNKNOWN else "not open", "refused", reason)
+    if final != UNKNOWN:
+        return Object(identity, "order", "open", final, "refused", f"already {final}")
+    why = told.get(identity) or "the platform does not say whether it was cancelled or filled"
+    return Object(identity, "order", "open", "not open", "gone", why)

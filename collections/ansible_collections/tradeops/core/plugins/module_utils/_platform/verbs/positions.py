@@ -61,7 +61,7 @@ def close(run: Run, scope: t.Mapping[str, str], found: Rows, *, when_closed: str
     if not found and not _witnessed(run, positions, scope, set()):
         return Part()
     closed = _market_closed(run)
-    if closed and when_closed == "refuse" and not run.gate.check_mode:
+    if found and closed and when_closed == "refuse":
         objects = [_object(row, row["quantity"], "deferred", closed) for row in found]
         return Part(objects, left=len(found), problem=f"{closed}: {len(found)} positions remain; nothing was sent", refused=True)
     refusals = _send(run, positions, scope, found) if found else {}
@@ -91,6 +91,7 @@ def _send(run: Run, positions: Positions, scope: t.Mapping[str, str], found: Row
 
     everywhere = positions.close_all
     if everywhere and set(scope) <= set(everywhere.scopes):
+        run.require_state(everywhere, "close positions")
         ack = run.act(everywhere, "close positions", f"close {len(found)} positions", dict(scope), landed)
         return {item["id"]: item["why"] or "refused" for item in ack.items if not item["ok"]} if ack else {}
     if positions.close_one is None:
@@ -98,12 +99,9 @@ def _send(run: Run, positions: Positions, scope: t.Mapping[str, str], found: Row
             f"{run.site.name}: {run.site.profile.title} can only close all positions, not those of {', '.join(scope)}; "
             "a wider close is not sent in its place. Nothing was sent."
         )
-    refusals = {}
-    for row in found:
-        why = _close_one(run, positions.close_one, row, scope)
-        if why:
-            refusals[row["id"]] = why
-    return refusals
+    run.require_state(positions.close_one, "close positions")
+    refused = {row["id"]: _close_one(run, positions.close_one, row, scope) for row in found}
+    return {key: why for key, why in refused.items() if why}
 
 
 def _close_one(run: Run, action: Action, row: dict[str, t.Any], scope: t.Mapping[str, str]) -> str:

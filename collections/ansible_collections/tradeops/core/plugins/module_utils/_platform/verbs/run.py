@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ..._common.errors import CallError, InputError, RateLimited, Unreachable, Unsupported
+from ..._common.errors import CallError, InputError, RateLimited, Refused, Unreachable, Unsupported
 from ..._common.gate import Gate
 from ..._common.outcome import Object, Outcome, Proof, Result, tally
 from ..._common.waiter import Deadline, poll
@@ -69,9 +69,23 @@ class Run:
                     continue
             if ack is not None:
                 self.answered = True
-                self.say(ack.say)
+                self.say(ack.say or ("the platform deferred it" if ack.deferred else ""))
             return ack
         raise AssertionError("unreachable")
+
+    def require_state(self, action: Action, what: str) -> None:
+        """Raise Refused, before anything is sent, when the platform cannot do this in the state that it is in."""
+        trading = self.site.profile.capabilities.trading
+        if not action.requires or trading is None:
+            return
+        seen = self.site.read(trading.read, self.deadline)
+        if seen.known and seen.value not in action.requires:
+            raise Refused(
+                f"{self.site.profile.title} can {what} only while it is {' or '.join(action.requires)}, and it is "
+                f"{seen.value}; it is not brought there for that. Nothing was sent",
+                method=action.request.method,
+                path=action.request.path,
+            )
 
     def say(self, text: str) -> None:
         """Keep a remark of the platform or about it for the message of the outcome."""
@@ -110,7 +124,8 @@ class Run:
         else:
             result = "proven" if self.gate.sent else "unchanged"
         changed = result == "planned" or (self.gate.sent > 0 and _differs(before, after)) or any_changed(objects)
-        text = ". ".join(filter(None, (problem, "; ".join(self.said) if problem else "")))
+        said = [text for text in self.said if text not in problem]
+        text = ". ".join(filter(None, (problem, "; ".join(said) if problem else "")))
         outcome = Outcome(
             site=self.site.name,
             capability=capability,
@@ -155,12 +170,15 @@ class Run:
 
 def check_scope(run: Run, scope: t.Mapping[str, str], everything: bool, listing: Listing) -> dict[str, str]:
     """Return the scope as texts. Refuses an empty scope, an unknown key, and a key the platform's rows do not have."""
-    given = {key: str(value) for key, value in scope.items() if value not in (None, "")}
+    given = {str(key): "" if value is None else str(value) for key, value in scope.items()}
     site, where = run.site.name, f"scope may name {', '.join(SCOPE_KEYS)}"
     if bool(given) == everything:
         found = "both a scope and all: true" if given else "an empty scope"
         raise InputError(f"{site}: {found}; {where}, or say all: true. Nothing was sent.")
-    unknown = sorted(set(scope) - set(SCOPE_KEYS))
+    empty = sorted(key for key, value in given.items() if not value)
+    if empty:
+        raise InputError(f"{site}: the scope gives no value for {', '.join(empty)}, which would widen it. Nothing was sent.")
+    unknown = sorted(set(given) - set(SCOPE_KEYS))
     if unknown:
         raise InputError(f"{site}: the scope names {', '.join(unknown)}; {where}. Nothing was sent.")
     missing = sorted(set(given) - set(listing.fields))

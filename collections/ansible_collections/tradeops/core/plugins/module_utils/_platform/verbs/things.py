@@ -10,7 +10,7 @@ import dataclasses
 import math
 import typing as t
 
-from ..._common.errors import InputError, Unsupported
+from ..._common.errors import InputError, Refused, Unsupported
 from ..._common.outcome import Object, Outcome
 from ..._common.waiter import wait_until
 from ..profile import Action, Listing
@@ -49,16 +49,19 @@ def ensure(run: Run, change: Change, wanted: str, goal: t.Callable[[Values], Val
             f"{run.site.profile.title} has {', '.join(sorted(before)) or 'none'}. Nothing was sent."
         )
     todo = {key: value for key, value in target.items() if not _same(before[key], value)}
-    if todo:
-        _send(run, change, before, target, todo, wanted, whole=whole)
+    refusals = _send(run, change, before, target, todo, wanted, whole=whole) if todo else {}
     after = before | target
     if not run.gate.check_mode:
         after = wait_until(
             lambda: change.read(run), lambda seen: all(_same(seen.get(key), value) for key, value in target.items()), run.part_budget()
         )[1]
-    objects = [_object(change, key, before, after, value) for key, value in target.items()]
+    changed = "would be changed" if run.gate.check_mode else "changed"
+    objects = [_object(change, key, before, after, value, changed) for key, value in target.items()]
     wrong = [item for item in objects if not _same(item.after, target[item.id])]
-    untold = [f"{item.id} is {item.after}, not {target[item.id]}" for item in wrong]
+    untold = [
+        f"{item.id} is {item.after}, not {target[item.id]}" + (f" ({refusals[item.id]})" if item.id in refusals else "")
+        for item in wrong
+    ]
     return run.outcome(
         change.capability,
         wanted,
@@ -66,12 +69,15 @@ def ensure(run: Run, change: Change, wanted: str, goal: t.Callable[[Values], Val
         after={key: after.get(key) for key in target},
         objects=objects,
         problem="; ".join(untold),
+        refused=bool(wrong) and all(item.id in refusals for item in wrong),
     )
 
 
 def _send(
     run: Run, change: Change, before: Values, target: Values, todo: Values, wanted: str, *, whole: bool
-) -> None:
+) -> dict[str, str]:
+    """Send what is to do; return what the platform refused, with its reason. A refusal does not hide the others."""
+
     def landed(keys: t.Iterable[str]) -> bool:
         seen = change.read(run)
         return all(_same(seen.get(key), target[key]) for key in keys)
@@ -81,23 +87,30 @@ def _send(
         value = next(iter(values))
         names = {"value": value, "percentage": value}
         run.act(change.for_all, f"{change.kind}s: {wanted}", f"{len(todo)} of {len(before)}", names, lambda: landed(todo))
-        return
+        return {}
     if change.for_one is None:
         raise Unsupported(
             f"{run.site.name}: {run.site.profile.title} can do this to all {change.kind}s at once only, not to "
             f"{', '.join(sorted(target))}; nothing was sent."
         )
+    refusals = {}
     for key, value in todo.items():
         names = {"id": key, "symbol": key, "value": value, "percentage": value}
         why = f"{key}: {before[key]} -> {value}"
-        run.act(change.for_one, f"{change.kind}: {wanted}", why, names, lambda key=key: landed([key]))
+        try:
+            run.act(change.for_one, f"{change.kind}: {wanted}", why, names, lambda key=key: landed([key]))
+        except Refused as exc:
+            refusals[key] = str(exc)
+    return refusals
 
 
-def _object(change: Change, key: str, before: Values, after: Values, value: t.Any) -> Object:
+def _object(
+    change: Change, key: str, before: Values, after: Values, value: t.Any, changed: str
+) -> Object:
     seen = after.get(key)
     result = "not changed"
     if _same(seen, value):
-        result = "unchanged" if _same(before[key], value) else "changed"
+        result = "unchanged" if _same(before[key], value) else changed
     return Object(key, change.kind, before[key], seen, result)
 
 

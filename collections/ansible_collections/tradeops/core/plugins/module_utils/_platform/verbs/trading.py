@@ -131,29 +131,22 @@ class _Stopping:
         return sight.moved
 
     def _reads(self, state: str) -> bool:
-        return satisfies(self.run.site.read(self.trading.read, self.run.deadline).value, state)
+        exact = self.wish.exact or self.loosening
+        return satisfies(self.run.site.read(self.trading.read, self.run.deadline).value, state, exact=exact)
 
     def _cancel(self) -> None:
         orders = self.run.site.require("orders")
-        found = self.run.rows(orders.list)
+        found = self.run.rows(orders.list, self.wish.scope)
         if self.before.open_orders is None:
             self.before.open_orders = len(found)
-        self._keep(order_verbs.cancel(self.run, {}, found))
+        self._keep(order_verbs.cancel(self.run, self.wish.scope, found))
 
     def _close(self) -> None:
         positions = self.run.site.require("positions")
-        found = position_verbs.held(self.run, positions, {})
+        found = position_verbs.held(self.run, positions, self.wish.scope)
         if self.before.positions is None:
             self.before.positions = len(found)
-        requires = positions.close_all.requires if positions.close_all else []
-        if found and self.before.state not in (*requires, UNKNOWN) and requires and self.before.state == "stopped":
-            raise Refused(
-                f"{len(found)} positions are held and {self.run.site.profile.title} cannot close them while it is "
-                f"stopped; it is not started for that. Start it as {' or '.join(requires)} on purpose, then ask again",
-                method="",
-                path="",
-            )
-        self._keep(position_verbs.close(self.run, {}, found, when_closed=self.wish.when_closed))
+        self._keep(position_verbs.close(self.run, self.wish.scope, found, when_closed=self.wish.when_closed))
 
     def _keep(self, part: Part) -> None:
         self.parts.append(part)
@@ -199,9 +192,9 @@ class _Stopping:
         capabilities = self.run.site.profile.capabilities
         try:
             if self.wish.cancels and capabilities.orders:
-                sight.open_orders = len(self.run.rows(capabilities.orders.list))
+                sight.open_orders = len(self.run.rows(capabilities.orders.list, self.wish.scope))
             if self.wish.flatten and capabilities.positions:
-                sight.positions = len(position_verbs.held(self.run, capabilities.positions, {}))
+                sight.positions = len(position_verbs.held(self.run, capabilities.positions, self.wish.scope))
         except CallError as exc:
             sight.problem = str(exc)
 
@@ -255,14 +248,14 @@ class _Stopping:
         if sight.markers is not None:
             quiet = self.trading.witness.quiet if self.trading.witness else 0.0
             witness = {"before": sight.markers[0], "after": sight.markers[1], "quiet_seconds": quiet, "moved": sight.moved}
-        elif not self.loosening and self.trading.witness is None:
-            self.run.gate.notes.append("the profile names no witness: the state was read back from the platform alone")
+        elif not self.loosening:
+            self.run.gate.notes.append("no witness for this level: the state was read back from the platform alone")
         if self.target != self.wish.state and not self.wish.flatten:
             self.run.gate.notes.append(f"the platform has no state {self.wish.state!r}; its profile names {self.target!r} for it")
         return self.run.outcome(
             "trading",
             self.wish.state,
-            before=self.before.to_dict() | {"marker": sight.markers[0] if sight.markers else None},
+            before=self.before.to_dict(),
             after=sight.to_dict(),
             objects=self.objects,
             problem=problem,
@@ -295,7 +288,7 @@ class _Stopping:
             problem=str(exc),
             refused=refused,
         )
-        if not refused and not self.run.answered:
+        if not refused and not self.run.answered and not self.run.site.seen:
             outcome.result = "unreachable"
         return outcome
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html.parser
 import json
+import os
 import pathlib
 import re
 import stat
@@ -229,6 +230,18 @@ def test_the_report_without_a_journal(tmp_path: pathlib.Path) -> None:
     assert "No space left" in pathlib.Path(found["path"]).read_text()
 
 
+def test_the_latest_operation_is_the_last_that_did_something(small: t.Any) -> None:
+    given = {"operation_id": "latest", "journal_dir": str(small.folder)}
+    for age, name in enumerate(("only-reports", "current")):
+        path = small.folder / f"{name}.jsonl"
+        path.write_bytes(small.path.read_bytes() if name == "current" else small.path.read_bytes().splitlines(True)[0])
+        os.utime(path, (2e9 + age, 2e9 + age))
+    found = make(given, {facts.ENV_OPERATION: "current"}, check_mode=True)
+    assert (found["operation_id"], found["verdict"]) == ("op-1", "proven")
+    with pytest.raises(InputError, match="no journal there holds a step"):
+        make(given | {"journal_dir": str(small.folder / "none")}, {}, check_mode=True)
+
+
 def test_no_operation_is_said_so(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InputError, match="no operation is named"):
         make({"operation_id": "", "journal_dir": str(tmp_path)}, {}, check_mode=False)
@@ -242,7 +255,7 @@ def test_an_operation_id_does_not_leave_the_folder(tmp_path: pathlib.Path, opera
 
 def test_what_verify_returns(small: t.Any) -> None:
     head = report(small)["head"]
-    found = verify_journal({"path": str(small.path), "head": head})
+    found = verify_journal({"path": str(small.path), "head": head}, {})
     assert re.fullmatch(r".*/op-1\.jsonl: 6 valid records", found.pop("msg"))
     assert found == {
         "changed": False,
@@ -256,9 +269,9 @@ def test_what_verify_returns(small: t.Any) -> None:
         "torn": False,
     }
     small.path.write_bytes(small.path.read_bytes()[:-5])
-    torn = verify_journal({"path": str(small.path)})
+    torn = verify_journal({"path": str(small.path)}, {})
     assert (torn["valid"], torn["torn"]) == (True, True)
     assert "a crash, not tampering" in torn["msg"]
-    assert verify_journal({"path": str(small.path), "head": head})["failed"]
+    assert verify_journal({"path": str(small.path), "head": head}, {})["failed"]
     with pytest.raises(InputError, match="there is no such journal"):
-        verify_journal({"path": str(small.path.parent)})
+        verify_journal({"path": str(small.path.parent)}, {})

@@ -37,10 +37,10 @@ lab-up: run-environment ## Start the practice ground: PostgreSQL, Redis, S3 and 
 	@$(LAB) up
 
 lab-down: run-environment ## Stop the practice ground and remove what it stored
-	@$(LAB) down
+	@$(LAB) down --purge
 
 drill: run-environment ## Emergency stop and gated resume over the lab, with an HTML page that proves what happened
-	@export $(DRILL_LAB); trap '$(LAB) down' EXIT; \
+	@export $(DRILL_LAB); trap "$(LAB) down --purge" EXIT; \
 	$(LAB) up; \
 	python tools/drill.py
 

@@ -26,6 +26,7 @@ CASES: dict[str, list[tuple[dict[str, t.Any], tuple[str, ...]]]] = {
             ("flashmm-primary", "adaptive-order-book-primary", "ai-trading-primary", "smc-agent-primary", "practice-sim"),
         ),
         ({"state": "stopped"}, ("ai-trading-primary", "smc-agent-primary", "practice-sim")),
+        ({"state": "stopped", "cancel_orders": True}, ("ai-trading-primary", "practice-sim")),
     ],
     "trading_state_fleet": [({"state": "halted", "cancel_orders": True}, ("flashmm-primary",))],
     "open_orders": [({"all": True}, SITES)],

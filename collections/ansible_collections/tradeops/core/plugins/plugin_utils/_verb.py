@@ -15,8 +15,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import TradeopsError
-from ansible_collections.tradeops.core.plugins.module_utils._common.redact import Redactor
-from ansible_collections.tradeops.core.plugins.module_utils._platform import profile as profiles
+from ansible_collections.tradeops.core.plugins.module_utils._platform import profiles
 from ansible_collections.tradeops.core.plugins.module_utils._platform.door import SHIPPED, execute, failure
 from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
 
@@ -36,53 +35,51 @@ SITE_OPTIONS = (
     "lease_dir",
     "lease_ttl",
 )
-_EVERYWHERE = frozenset({*SITE_OPTIONS, "site", "operation", "operator"})
-_LOCAL = ("local", "ansible.builtin.local")
 _USERS = ("awx_user_name", "tower_user_name")
+# What every site may have is given to every verb, also to one that has no use for it; anything else is checked.
+_EVERYWHERE = frozenset({*SITE_OPTIONS, "site", "operation", "operator"})
 
 Variables = t.Mapping[str, t.Any]
 Template = t.Callable[[t.Any], t.Any]
 
 
-def operator(variables: Variables, template: Template) -> str:
-    """Return who runs this: the user of AWX, TRADEOPS_OPERATOR, or the login name."""
-    for name in _USERS:
-        if name in variables:
-            return str(template(variables[name]))
-    try:
-        return os.environ.get("TRADEOPS_OPERATOR") or getpass.getuser()
-    except (KeyError, OSError):  # containers run under numbers without a name
-        return f"uid {os.getuid()}"
-
-
 def arguments(name: str, task_args: Variables, variables: Variables, template: Template) -> dict[str, t.Any]:
-    """Return the arguments of a verb for the site ``name``: the task's own, then the host variables of the site."""
-    given: dict[str, t.Any] = {}
-    for option in SITE_OPTIONS:
-        variable = f"tradeops_{option}"
-        if variable in variables:
-            given[option] = template(variables[variable])
-    given = {key: value for key, value in given.items() if value is not None}
+    """Return the arguments of a verb for the site ``name``: the task's own, then the host variables of the site.
+
+    ``template`` resolves values in the context of that host. Raises what it raises, such as AnsibleUndefinedVariable.
+    """
+    wanted = {option: f"tradeops_{option}" for option in SITE_OPTIONS} | {user: user for user in _USERS}
+    given: dict[str, t.Any] = template(
+        {option: variables[variable] for option, variable in wanted.items() if variable in variables}
+    )
+    user = next((str(given[key]) for key in _USERS if given.get(key)), None)
+    given = {key: value for key, value in given.items() if value is not None and key not in _USERS}
     state_dir = os.environ.get("TRADEOPS_STATE_DIR")
     if state_dir:
         given.setdefault("lease_dir", os.path.join(state_dir, "leases"))
     given |= task_args
     given.setdefault("site", name)
     given.setdefault("operation", os.environ.get("TRADEOPS_OPERATION_ID"))
-    given.setdefault("operator", operator(variables, template))
+    given.setdefault("operator", user or os.environ.get("TRADEOPS_OPERATOR") or _login())
     # Tagged subclasses of str and dict stay on Ansible's side of this door.
     return t.cast("dict[str, t.Any]", json.loads(json.dumps(given, default=str)))
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container runs with any number as its user
+        return f"uid {os.getuid()}"
 
 
 def carry_out(verb: str, name: str, given: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
     """Validate the arguments and run the verb in this process; the result holds the public arguments."""
     spec = VERBS[verb].spec
-    # What every site may have is given to every verb; a reader takes no lease and no reason.
     given = {key: value for key, value in given.items() if key in spec.options or key not in _EVERYWHERE}
     try:
         parameters = spec.validate(name, given)
     except TradeopsError as exc:
-        return failure(verb, {**given, "site": name}, exc, Redactor()).to_result()
+        return failure(verb, given, exc)
     # The parent is the ansible-playbook process, for whose life the lease of an operation is kept.
     result = execute(verb, parameters, check_mode=check_mode, process=os.getppid())
     return result | {"invocation": {"module_args": spec.public(parameters)}}
@@ -99,7 +96,7 @@ class VerbAction(ActionBase):
         variables = task_vars or {}
         name = str(variables.get("inventory_hostname", ""))
         given = arguments(name, self._task.args, variables, self._templar.template)
-        if self._play_context.connection in _LOCAL or variables.get("ansible_connection") in _LOCAL:
+        if self._connection.transport == "local":
             return carry_out(self.verb, name, given, check_mode=self._task.check_mode)
         return self._execute_module(
             module_name=f"tradeops.core.{self.verb}", module_args=self._for_module(given), task_vars=variables

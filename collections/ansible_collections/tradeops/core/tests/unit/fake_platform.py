@@ -213,7 +213,9 @@ class Platform:
         self._server = server((host, 0), _handler(self), bind_and_activate=True)
         self._server.daemon_threads = True
         if context is not None:
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_address[1]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if context else 'http'}://{shown}:{self.port}"
@@ -265,7 +267,12 @@ class Platform:
     def _sign_in(self, request: Request) -> tuple[int, t.Any]:
         given = request.headers.get("authorization", "").partition(" ")[2]
         pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if request.path == "/login" and given != pair or request.path == "/refresh" and not given.startswith("refresh-"):
+        if (
+            request.path == "/login"
+            and given != pair
+            or request.path == "/refresh"
+            and not given.startswith("refresh-")
+        ):
             return 401, {"error": f"who is {given}?"}
         self.logins += 1
         self.live_tokens = {f"access-token-{self.logins}"}
@@ -409,7 +416,7 @@ def _handler(platform: Platform) -> type[http.server.BaseHTTPRequestHandler]:
                 met = [fault for fault in platform.faults if fault.meets(request)]
             self._misbehave(request, met[0] if met else Fault("none"))
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
         def _misbehave(self, request: Request, fault: Fault) -> None:
             kind = fault.kind
@@ -451,7 +458,9 @@ def _handler(platform: Platform) -> type[http.server.BaseHTTPRequestHandler]:
                 return
             status, answer = platform.answer(request)
             raw = json.dumps(answer).encode()
-            head = f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
+            head = (
+                f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
+            )
             if fault.kind == "truncate":
                 self.wfile.write(head + raw[: len(raw) // 2])
                 self.close_connection = True

@@ -52,7 +52,8 @@ class ArgumentSpec:
             required_if=self.required_if,
             required_one_of=self.required_one_of,
         )
-        result = validator.validate(dict(arguments))
+        # What is given as nothing is not given: a required option is then missing, any other has its default.
+        result = validator.validate({name: value for name, value in arguments.items() if value is not None})
         if result.error_messages:
             problems = "; ".join(message.rstrip(".") for message in result.error_messages)
             raise InputError(f"{site}: {problems}. Nothing was sent.")

@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
+import importlib
 import typing as t
 
-jmespath: t.Any = None
-yaml: t.Any = None
-MISSING = ""
-try:
-    import jmespath  # type: ignore[no-redef]
-except ImportError:
-    MISSING = "jmespath"
-try:
-    import yaml  # type: ignore[no-redef]
-except ImportError:
-    MISSING = "PyYAML"
+
+def _library(name: str) -> t.Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+jmespath = _library("jmespath")
+yaml = _library("yaml")
+MISSING = "" if jmespath and yaml else "PyYAML" if jmespath else "jmespath"

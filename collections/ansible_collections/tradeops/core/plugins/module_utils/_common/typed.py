@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import math
+import re
 import types
 import typing as t
 
@@ -21,12 +24,30 @@ from .libraries import jmespath, yaml
 
 Path = tuple[t.Union[str, int], ...]
 T = t.TypeVar("T")
+_DEEPEST = 50
+_PLAIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 class Expression(str):
-    """A JMESPath expression, checked when the document is read."""
+    """A JMESPath expression; it is compiled once, when the document is read."""
 
-    __slots__ = ()
+    @functools.cached_property
+    def _find(self) -> t.Callable[[t.Any], t.Any]:
+        if not _PLAIN.fullmatch(self):
+            return t.cast("t.Callable[[t.Any], t.Any]", jmespath.compile(str(self)).search)
+        keys = self.split(".")
+
+        # Most expressions only name a key; thousands of rows need no interpreter for that.
+        def find(value: t.Any) -> t.Any:
+            for key in keys:
+                value = value.get(key) if isinstance(value, dict) else None
+            return value
+
+        return find
+
+    def search(self, value: t.Any) -> t.Any:
+        """Return what the expression finds in ``value``. Raises jmespath.exceptions.JMESPathError."""
+        return self._find(value)
 
 
 class Document:
@@ -35,22 +56,29 @@ class Document:
     def __init__(self, text: str, name: str) -> None:
         self.name = name
         self.lines: dict[Path, int] = {}
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        self.value: t.Any = None
         try:
-            node = loader.get_single_node()
-            self.value: t.Any = None if node is None else self._build(loader, node, ())
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+            try:
+                node = loader.get_single_node()
+                if node is not None:
+                    self.value = self._build(loader, node, ())
+            finally:
+                loader.dispose()
         except yaml.MarkedYAMLError as exc:
             line = exc.problem_mark.line + 1 if exc.problem_mark else 1
             raise ProfileError(f"{name}:{line}: not valid YAML: {exc.problem}") from exc
-        finally:
-            loader.dispose()
+        except yaml.YAMLError as exc:  # a character that YAML does not allow has no mark
+            raise ProfileError(f"{name}:1: not valid YAML: {' '.join(str(exc).split())}") from exc
 
     def _build(self, loader: t.Any, node: t.Any, path: Path) -> t.Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
+        if len(path) > _DEEPEST:
+            raise self.error(path, "this is nested too deeply, or an alias holds itself")
         if isinstance(node, yaml.MappingNode):
             result: dict[t.Any, t.Any] = {}
             for key_node, value_node in node.value:
-                key = loader.construct_object(key_node, deep=True)
+                key = self._key(loader, key_node, path)
                 here = (*path, key)
                 self.lines[here] = key_node.start_mark.line + 1
                 if key in result:
@@ -59,7 +87,26 @@ class Document:
             return result
         if isinstance(node, yaml.SequenceNode):
             return [self._build(loader, child, (*path, index)) for index, child in enumerate(node.value)]
-        return loader.construct_object(node, deep=True)
+        return self._scalar(loader, node, path)
+
+    def _key(self, loader: t.Any, node: t.Any, path: Path) -> str:
+        """Return a key as text: value maps are written by people who mean the text of ``true``, ``12`` or ``null``."""
+        if not isinstance(node, yaml.ScalarNode):
+            raise self.error(path, "a key must be a plain text")
+        here = (*path, node.value)
+        self.lines.setdefault(here, node.start_mark.line + 1)
+        key = self._scalar(loader, node, here)
+        if isinstance(key, bool) and node.value.lower() not in ("true", "false"):
+            raise self.error(here, f"YAML reads this key as {str(key).lower()}; put it in quotes")
+        if isinstance(key, bool) or key is None:
+            return {True: "true", False: "false", None: "null"}[key]
+        return str(key)
+
+    def _scalar(self, loader: t.Any, node: t.Any, path: Path) -> t.Any:
+        try:
+            return loader.construct_object(node, deep=True)
+        except ValueError as exc:  # a date such as 2026-13-45
+            raise self.error(path, f"cannot be read: {exc}") from exc
 
     def error(self, path: Path, problem: str) -> ProfileError:
         at = path
@@ -84,7 +131,7 @@ def _decode(doc: Document, hint: t.Any, value: t.Any, path: Path) -> t.Any:
         return _decode(doc, inner, value, path)
     if origin is t.Literal:
         choices = t.get_args(hint)
-        if value in choices:
+        if any(value == choice and type(value) is type(choice) for choice in choices):
             return value
         raise doc.error(path, f"{value!r} is not one of {', '.join(map(str, choices))}{_nearest(value, choices)}")
     if origin is dict:
@@ -92,7 +139,7 @@ def _decode(doc: Document, hint: t.Any, value: t.Any, path: Path) -> t.Any:
             raise doc.error(path, f"expected a mapping, found {_kind(value)}")
         key_hint, item_hint = t.get_args(hint)
         return {
-            _decode(doc, key_hint, _key(key), (*path, key)): _decode(doc, item_hint, item, (*path, key))
+            _decode(doc, key_hint, key, (*path, key)): _decode(doc, item_hint, item, (*path, key))
             for key, item in value.items()
         }
     if origin in (list, tuple):
@@ -112,7 +159,9 @@ def _decode_dataclass(doc: Document, cls: type[t.Any], value: t.Any, path: Path)
     fields = {field.name.rstrip("_"): field for field in dataclasses.fields(cls)}
     for key in value:
         if key not in fields:
-            raise doc.error((*path, key), f"unknown key{_nearest(key, fields)}; known here: {', '.join(sorted(fields))}")
+            raise doc.error(
+                (*path, key), f"unknown key{_nearest(key, fields)}; known here: {', '.join(sorted(fields))}"
+            )
     arguments = {}
     for key, field in fields.items():
         if key in value:
@@ -130,6 +179,8 @@ def _decode_dataclass(doc: Document, cls: type[t.Any], value: t.Any, path: Path)
 def _decode_scalar(doc: Document, hint: t.Any, value: t.Any, path: Path) -> t.Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise doc.error(path, f"{value} is not a number that can be used")
     if hint is Expression:
         return _expression(doc, value, path)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
@@ -140,11 +191,14 @@ def _decode_scalar(doc: Document, hint: t.Any, value: t.Any, path: Path) -> t.An
 def _expression(doc: Document, value: t.Any, path: Path) -> Expression:
     if not isinstance(value, str):
         raise doc.error(path, f"expected a JMESPath expression, found {_kind(value)}")
+    expression = Expression(value)
     try:
-        jmespath.compile(value)
+        expression.search(None)
+    except jmespath.exceptions.JMESPathTypeError:
+        pass  # it only does not fit an empty answer
     except jmespath.exceptions.JMESPathError as exc:
-        raise doc.error(path, f"not a JMESPath expression: {str(exc).splitlines()[0]}") from exc
-    return Expression(value)
+        raise doc.error(path, f"not a JMESPath expression: {' '.join(str(exc).split())}") from exc
+    return expression
 
 
 _HINTS: dict[type, dict[str, t.Any]] = {}
@@ -155,13 +209,6 @@ def _hints(cls: type) -> dict[str, t.Any]:
     if cls not in _HINTS:
         _HINTS[cls] = t.get_type_hints(cls)
     return _HINTS[cls]
-
-
-def _key(key: t.Any) -> t.Any:
-    # YAML reads `true:` and `12:` as bool and int; value maps are written by people who mean the text.
-    if key is None or isinstance(key, bool):
-        return {None: "null", True: "true", False: "false"}[key]
-    return str(key)
 
 
 def _kind(value: t.Any) -> str:

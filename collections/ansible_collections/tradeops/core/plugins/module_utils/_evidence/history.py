@@ -15,14 +15,17 @@ from .chain import NotARecord, parse, read
 
 OURS = "tradeops."
 # The words of a module result, the worst first. The worst word of its steps is the word of a site.
-WORDS = ("unreachable", "unproven", "refused", "planned", "proven", "unchanged")
+WORDS = ("unreachable", "unproven", "refused", "ordered", "planned", "proven", "unchanged")
 GOOD = frozenset({"proven", "unchanged"})
 BAD = frozenset({"unreachable", "unproven", "refused"})
 
 _EVIDENCE = "tradeops.core.evidence_"
 # Parameters that may differ between two attempts at the same thing.
 _CIRCUMSTANCES = frozenset(
-    {"block_only", "lease_dir", "lease_ttl", "operation", "operator", "reason", "request_timeout", "wait_timeout"}
+    (
+        *("block_only", "lease_dir", "lease_ttl", "on_failure", "operation", "operator", "reason"),
+        *("request_timeout", "wait_timeout"),
+    )
 )
 _INFO = "tradeops.core.trading_info"
 _NOTIFY = "tradeops.core.notify"
@@ -179,8 +182,9 @@ def _step(record: Record, run: Run) -> Step | None:
     if record["action"] == _INFO and record["status"] in ("rescued", "ignored"):
         return None  # a look that the playbook could do without
     failed = record["status"] in ("failed", "unreachable") or (ours and record["status"] in ("rescued", "ignored"))
-    if ours and record.get("result") in WORDS:
-        word = record["result"]
+    if ours and isinstance(record.get("result"), str):
+        # A word that is not known here proves nothing.
+        word = record["result"] if record["result"] in WORDS else "unproven"
     elif failed and not {"items", "sites"} & record.keys():  # a sum repeats what its parts said
         word = "unreachable" if record["status"] == "unreachable" else "unproven"
         ours = False

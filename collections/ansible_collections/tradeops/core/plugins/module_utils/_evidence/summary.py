@@ -29,7 +29,7 @@ class Site:
     @property
     def troubles(self) -> list[Step]:
         """The steps to read first. A task that failed only because of one of them is left to the details."""
-        bad = [step for step in self.steps if step.word in BAD]
+        bad = [step for step in self.steps if step.word in BAD or (step.word == "ordered" and not step.replaced)]
         ours = [step for step in bad if step.ours]
         return bad if all(step.replaced for step in ours) else ours
 

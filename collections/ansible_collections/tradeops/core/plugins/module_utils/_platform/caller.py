@@ -12,9 +12,8 @@ import time
 import typing as t
 import urllib.parse
 
-import jmespath.exceptions
-
 from .._common.errors import CallError, Denied, InputError, RateLimited, Refused, Unreachable
+from .._common.libraries import jmespath
 from .._common.redact import Redactor
 from .._common.typed import Expression
 from .._common.waiter import Deadline
@@ -154,21 +153,20 @@ class Caller:
     ) -> Answered:
         values = {**self._values, **values}
         try:
-            url = self._bases[request.service] + wire.fill_path(request.path, values)
+            path = wire.fill_path(request.path, values)
             query = {key: wire.text(item) for key, item in wire.fill(request.query, values).items()}
             content = wire.fill(request.body, values)
         except wire.Unfilled as exc:
             problem = f"{request.method} {request.path}: {exc}; it was not sent"
             raise Refused(problem, method=request.method, path=request.path, sent=False) from exc
-        if query:
-            url = f"{url}?{urllib.parse.urlencode(query)}"
+        url = self._bases[request.service] + path + (f"?{urllib.parse.urlencode(query)}" if query else "")
         if auth.kind == "body" or (signing_in and auth.fields):
             content = {**(content or {}), **self._signin.fields(auth)}
         body, kind = wire.encode(content, request.encoding)
         headers = {"Accept": "application/json", "User-Agent": "tradeops", **kind, **headers}
         self._keep_rate(deadline)
         reply = self._transport.exchange(request.method, url, headers, body, deadline, write=write)
-        return self._understand(request, reply)
+        return self._understand(request, path, reply)
 
     def _keep_rate(self, deadline: Deadline) -> None:
         rate = self._profile.requests_per_second
@@ -177,12 +175,12 @@ class Caller:
             deadline.pause(max(0.0, self._next_at - now))
             self._next_at = max(now, self._next_at) + 1.0 / rate
 
-    def _understand(self, request: Request, reply: Reply) -> Answered:
+    def _understand(self, request: Request, path: str, reply: Reply) -> Answered:
         body, readable = wire.parse(reply)
         means, say = self._meaning(request, reply.status, body)
-        where: dict[str, t.Any] = {"method": request.method, "path": request.path, "status": reply.status}
+        where: dict[str, t.Any] = {"method": request.method, "path": path, "status": reply.status}
         text = say or wire.excerpt(self.redactor.text(reply.body[:65536].decode("utf-8", "replace")))
-        said = f"{request.method} {request.path} answered {reply.status}" + (f": {text}" if text else "")
+        said = f"{request.method} {path} answered {reply.status}" + (f": {text}" if text else "")
         if means == "limited":
             raise RateLimited(said, sent=False, retry_after=wire.retry_after(reply.headers.get("Retry-After")), **where)
         if means == "denied":
@@ -193,7 +191,7 @@ class Caller:
             raise Unreachable(said, sent=None, **where)
         if not readable:
             kind = reply.headers.get("Content-Type", "an answer of no type")
-            problem = f"{request.method} {request.path} answered {reply.status} with {kind} that is no JSON: {text}"
+            problem = f"{request.method} {path} answered {reply.status} with {kind} that is no JSON: {text}"
             raise Unreachable(problem, sent=None, **where)
         return Answered(reply.status, body, means, say, reply.at)
 

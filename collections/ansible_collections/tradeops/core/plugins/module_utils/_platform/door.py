@@ -15,11 +15,12 @@ from .._common.errors import InputError, TradeopsError
 from .._common.gate import Gate
 from .._common.lease import Lease
 from .._common.libraries import MISSING
-from .._common.outcome import Outcome
+from .._common.outcome import FAILURES, Outcome, Proof
 from .._common.redact import Redactor
 from .._common.waiter import Deadline
-from . import profile as profiles
+from . import profiles
 from .http import HttpTransport
+from .profile import Profile
 from .registry import VERBS, Parameters
 from .site import Site
 from .verbs.run import Run
@@ -34,56 +35,55 @@ def execute(verb: str, given: Parameters, *, check_mode: bool, process: int = 0)
     :param process: the process for whose life a lease of ``given["operation"]`` is kept; 0: only for this verb.
     """
     name = given.get("site") or "this site"
-    redactor = Redactor(str(value) for value in (given.get("secrets") or {}).values())
     run: Run | None = None
     try:
         if MISSING:
-            raise InputError(f"the Python library {MISSING} is missing where {name} is called from: install it with pip.")
+            raise InputError(
+                f"the Python library {MISSING} is missing where {name} is called from: install it with pip."
+            )
         _check_times(name, given)
+        gate = _gate(name, given, check_mode=check_mode, process=process)
         site = _site(name, given)
-        redactor = site.redactor
-        run = Run(site, _gate(name, given, check_mode=check_mode, process=process), Deadline(given["wait_timeout"]))
+        run = Run(site, gate, Deadline(given["wait_timeout"]))
         try:
             found = VERBS[verb].body(run, given)
         finally:
-            run.gate.close()
+            gate.close()
             site.close()
     except TradeopsError as exc:
-        return failure(verb, given, exc, redactor, run).to_result()
+        return failure(verb, given, exc, run)
     if isinstance(found, Outcome):
         return found.to_result()
-    return {"changed": False, "failed": False, **redactor.clean(found)}
+    return {"changed": False, "failed": False, **site.redactor.clean(found)}
 
 
-def failure(
-    verb: str, given: t.Mapping[str, t.Any], exc: TradeopsError, redactor: Redactor, run: Run | None = None
-) -> Outcome:
-    """Return the outcome of a verb that ended with an error; what was written before it is told, not hidden."""
-    name = given.get("site") or "this site"
-    text = redactor.text(str(exc))
-    wrote = run is not None and run.answered
-    result: t.Any = exc.result
-    if wrote and result == "unreachable":
-        result = "unproven"
+def failure(verb: str, given: t.Mapping[str, t.Any], exc: Exception, run: Run | None = None) -> dict[str, t.Any]:
+    """Return the result of a verb that was ended by an error, with what is known of it."""
+    name = str(given.get("site") or "this site")
+    redactor = run.site.redactor if run else Redactor(_texts(given.get("secrets")))
+    text = str(exc) if isinstance(exc, TradeopsError) else f"{type(exc).__name__}: {exc}"
+    word = exc.result if isinstance(exc, TradeopsError) else "unproven"
+    sent = run.gate.sent if run else 0
+    text += " Something had been sent before; see the plan, and read the state." if sent else ""
     outcome = Outcome(
         site=name,
         capability=verb,
         wanted=str(given.get("state", "")),
-        result=result,
-        changed=wrote,
+        # Once something was sent, the site is no longer as it was found, whatever ended the verb.
+        result=t.cast(t.Any, "unproven" if sent and word == "unreachable" else word if word in FAILURES else "refused"),
+        changed=sent > 0,
         before={},
         after={},
+        plan=run.gate.plan if run else [],
+        proof=Proof(sources=run.site.seen, elapsed=run.deadline.elapsed) if run else Proof(),
         msg=text if text.startswith(name) else f"{name}: {text}",
+        notes=[*run.gate.notes, *run.said] if run else [],
     )
-    if run is None:
-        return outcome
-    if wrote:
-        outcome.msg += " Something had been written before; see the plan, and read the state."
-    outcome.plan = redactor.clean(run.gate.plan)
-    outcome.notes = redactor.clean([*run.gate.notes, *run.said])
-    outcome.proof.sources = run.site.seen
-    outcome.proof.elapsed = run.deadline.elapsed
-    return outcome
+    return outcome.cleaned(redactor.clean).to_result()
+
+
+def _texts(secrets: t.Any) -> list[str]:
+    return [str(value) for value in secrets.values()] if isinstance(secrets, dict) else []
 
 
 def _site(name: str, given: Parameters) -> Site:
@@ -97,12 +97,10 @@ def _site(name: str, given: Parameters) -> Site:
         client_key=given["client_key"],
     )
     values = {key: given.get(key) or "" for key in ("reason", "operator", "operation")}
-    return Site(
-        name=name, profile=_profile(given), urls=urls, secrets=secrets, transport=transport, values=values
-    )
+    return Site(name=name, profile=_profile(given), urls=urls, secrets=secrets, transport=transport, values=values)
 
 
-def _profile(given: Parameters) -> profiles.Profile:
+def _profile(given: Parameters) -> Profile:
     if given.get("profile_text"):
         return profiles.parse(given["profile_text"], given["profile"])
     folders = [*map(pathlib.Path, given["profile_path"]), SHIPPED]
@@ -126,5 +124,7 @@ def _gate(name: str, given: Parameters, *, check_mode: bool, process: int) -> Ga
 def _check_times(name: str, given: Parameters) -> None:
     for option in ("wait_timeout", "request_timeout", "lease_ttl"):
         seconds = given.get(option)
-        if seconds is not None and not 0 < seconds < 86400:
-            raise InputError(f"{name}: {option} is {seconds:g}; give seconds between 0 and 86400. Nothing was sent.")
+        if seconds is not None and not 0 < seconds <= 86400:
+            raise InputError(
+                f"{name}: {option} is {seconds:g}; give seconds, more than 0 and at most 86400. Nothing was sent."
+            )

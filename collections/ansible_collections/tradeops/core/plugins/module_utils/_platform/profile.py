@@ -7,19 +7,21 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import pathlib
+import math
+import re
+import types
 import typing as t
 
-from .._common.errors import InputError, ProfileError
-from .._common.typed import Document, Expression, Path
+from .._common.typed import Expression, Path
 from .states import STRICTNESS
-from .wire import placeholders
 
 State = t.Literal["active", "reducing", "halted", "flat", "stopped"]
 ScopeKey = t.Literal["account", "venue", "strategy", "symbol", "owner"]
 SCOPE_KEYS: tuple[str, ...] = t.get_args(ScopeKey)
 Meaning = t.Literal["done", "refused", "denied", "absent", "uncertain", "deferred", "empty"]
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_PATH = re.compile(r"/[!-~]*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,11 @@ class Request:
     answers: list[Answer] = dataclasses.field(default_factory=list)
 
     def check(self) -> t.Optional[str]:
-        return None if self.path.startswith("/") else f"the path {self.path!r} must begin with a slash"
+        if not _PATH.fullmatch(self.path) or {"?", "#"} & set(self.path):
+            return f"the path {self.path!r} must begin with a slash and hold no blank, ? or #; use query"
+        if self.encoding == "form" and not isinstance(self.body, (dict, types.NoneType)):
+            return "a body with encoding form must be a mapping"
+        return None if _is_json([self.query, self.body]) else "query and body may hold JSON values only; quote dates"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +66,7 @@ class Read:
     max_age: float = 10.0
 
     def check(self) -> t.Optional[str]:
-        return None if self.sources else "at least one source is needed"
+        return _check_reading(self.sources, self.max_age)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,9 @@ class Witness:
     sources: dict[str, Request]
     marker: Expression
     quiet: float = 0.5
+
+    def check(self) -> t.Optional[str]:
+        return _check_reading(self.sources, self.quiet)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +102,13 @@ class Listing:
     max_age: float = 10.0
 
     def check(self) -> t.Optional[str]:
-        return None if "id" in self.fields else "fields must name an id"
+        return (
+            "max_age must be more than 0"
+            if self.max_age <= 0
+            else None
+            if "id" in self.fields
+            else "fields must name an id"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,8 +136,12 @@ class Action:
     requires: list[State] = dataclasses.field(default_factory=list)
 
     def check(self) -> t.Optional[str]:
-        wrong = [place for place in self.scopes.values() if not place.startswith(("query.", "body."))]
-        return f"scopes: {wrong[0]!r} must begin with query. or body." if wrong else None
+        for place in self.scopes.values():
+            if not place.startswith(("query.", "body.")):
+                return f"scopes: {place!r} must begin with query. or body."
+            if place.startswith("body.") and not isinstance(self.request.body, (dict, types.NoneType)):
+                return f"scopes: {place!r} needs a body that is a mapping"
+        return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,16 +175,19 @@ class Trading:
     levels: dict[State, State] = dataclasses.field(default_factory=dict)
 
     def check(self) -> t.Any:
-        unknown = sorted(set(self.read.map.values()) - set(t.get_args(State)))
-        if unknown:
-            return ("read", "map"), f"gives {', '.join(unknown)}, which is no trading state"
+        if not self.read.map:
+            return ("read",), "a map must say which values mean which trading state"
+        strange = _words(self.read, t.get_args(State))
+        if strange:
+            return strange
         reachable = {step.to for step in self.transitions}
         for level, target in self.levels.items():
-            if STRICTNESS[target] < STRICTNESS[level]:
-                return ("levels", level), f"{target} is looser than {level}"
+            if STRICTNESS[target] < STRICTNESS[level] or level == "active":
+                return ("levels", level), f"{target} is no stricter state than {level}"
             if target not in reachable:
                 return ("levels", level), f"no transition leads to {target}"
-        return None
+        loose = [index for index, step in enumerate(self.transitions) if step.blind and step.to == "active"]
+        return (("transitions", loose[0], "blind"), "a transition to active is never blind") if loose else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,7 +240,7 @@ class Breakers:
     close_one: t.Optional[Action] = None
 
     def check(self) -> t.Any:
-        return _fields(self.list, "open")
+        return _field(self.list, "open")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -232,7 +254,7 @@ class Rollout:
     emergency_stop: t.Optional[Action] = None
 
     def check(self) -> t.Any:
-        return _fields(self.list, "percentage")
+        return _field(self.list, "percentage")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -243,12 +265,12 @@ class Limits:
     set: Action
 
     def check(self) -> t.Any:
-        return _fields(self.list, "value")
+        return _field(self.list, "value")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeadManSwitch:
-    """``read.value`` gives the seconds left, or null when it is not armed. ``arm`` gets ``{timeout}`` (seconds)."""
+    """``read.value`` gives the seconds left, 0 when it is not armed. ``arm`` gets ``{timeout}`` (seconds)."""
 
     read: Read
     arm: Action
@@ -270,8 +292,7 @@ class Capabilities:
     metrics: dict[str, Read] = dataclasses.field(default_factory=dict)
 
     def check(self) -> t.Any:
-        found = self.health and _words(self.health, ("pass", "warn", "fail"))
-        return (("health", *found[0]), found[1]) if found else None
+        return _words(self.health, ("pass", "warn", "fail"), "health") if self.health else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -305,7 +326,7 @@ class Auth:
             "login": ("login", "access"),
         }
         missing = [name for name in needs.get(self.kind, ()) if not getattr(self, name)]
-        if self.username and not self.password:
+        if self.username and not self.password and "password" not in missing:
             missing.append("password")
         return f"an auth of kind {self.kind} needs {' and '.join(missing)}" if missing else None
 
@@ -336,87 +357,29 @@ class Profile:
     requests_per_second: t.Optional[float] = None
     answers: list[Answer] = dataclasses.field(default_factory=list)
 
-    def check(self) -> t.Any:
-        return _check_requests(self)
+    def check(self) -> t.Optional[str]:
+        slow = self.requests_per_second is not None and self.requests_per_second <= 0
+        return "requests_per_second must be more than 0" if slow else None
 
 
-# What requests may be filled with: what every operation has, and what the objects of verbs have.
-PLACEHOLDERS = frozenset(
-    "reason operator operation id symbol account strategy owner venue side quantity percentage mode value timeout "
-    "refresh_token".split()
-)
+def _is_json(value: t.Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return isinstance(value, (str, bool, int, types.NoneType)) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _fields(listing: Listing, name: str) -> tuple[Path, str] | None:
+def _field(listing: Listing, name: str) -> tuple[Path, str] | None:
     return None if name in listing.fields else (("list", "fields"), f"must name {name}")
 
 
-def _words(read: Read, known: tuple[str, ...]) -> tuple[Path, str] | None:
+def _words(read: Read, known: tuple[str, ...], name: str = "read") -> tuple[Path, str] | None:
     strange = sorted(set(read.map.values()) - set(known))
-    return (("read", "map"), f"gives {', '.join(strange)}; it may give {', '.join(known)}") if strange else None
+    return ((name, "map"), f"gives {', '.join(strange)}; it may give {', '.join(known)}") if strange else None
 
 
-def _requests(value: t.Any, path: Path = ()) -> t.Iterator[tuple[Path, Request]]:
-    """Yield every request below ``value``, with its path in the document."""
-    if isinstance(value, Request):
-        yield path, value
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            yield from _requests(getattr(value, field.name), (*path, field.name.rstrip("_")))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _requests(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _requests(item, (*path, index))
-
-
-def _check_requests(profile: Profile) -> tuple[Path, str] | None:
-    """Find the first request that names a service, a way of signing in or a placeholder that does not exist."""
-    if profile.default_auth not in profile.auth:
-        return ("auth",), f"has no {profile.default_auth!r}, which is the default_auth"
-    for path, request in _requests(profile):
-        if request.service not in profile.services:
-            return (*path, "service"), f"services has no {request.service!r}"
-        if request.auth and request.auth not in profile.auth:
-            return (*path, "auth"), f"auth has no {request.auth!r}"
-        strange = sorted(placeholders([request.path, request.query, request.body]) - PLACEHOLDERS)
-        if strange:
-            return path, f"unknown placeholder {{{strange[0]}}}; known: {', '.join(sorted(PLACEHOLDERS))}"
-    return None
-
-
-def parse(text: str, name: str) -> Profile:
-    """Read a profile from its text; ``name`` is the file that errors name. Raises ProfileError."""
-    return Document(text, name).read(Profile)
-
-
-@functools.lru_cache(maxsize=64)
-def _load(path: str, _stamp: int) -> Profile:
-    try:
-        return parse(pathlib.Path(path).read_text(encoding="utf-8"), path)
-    except UnicodeDecodeError as exc:
-        raise ProfileError(f"{path}:1: not UTF-8: {exc.reason}") from exc
-
-
-def load(path: pathlib.Path) -> Profile:
-    """Read a profile from a file, once for every version of the file. Raises ProfileError."""
-    return _load(str(path), path.stat().st_mtime_ns)
-
-
-def find(name: str, folders: t.Sequence[pathlib.Path]) -> pathlib.Path:
-    """Return the file of the profile ``name``: a path to a YAML file, or a name looked up in ``folders``."""
-    if name.endswith((".yml", ".yaml")):
-        path = pathlib.Path(name).expanduser()
-        if path.is_file():
-            return path
-        raise InputError(f"profile: the file {name} does not exist")
-    for folder in folders:
-        path = folder / f"{name}.yml"
-        if path.is_file():
-            return path
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.yml")})
-    raise InputError(
-        f"profile: there is no profile {name!r} in {', '.join(map(str, folders))}; "
-        f"known: {', '.join(known)}. Set tradeops_profile to one of them or to the path of your own YAML file."
-    )
+def _check_reading(sources: dict[str, Request], seconds: float) -> str | None:
+    if not sources:
+        return "at least one source is needed"
+    return None if seconds > 0 else f"{seconds:g} seconds are not more than 0"

@@ -68,15 +68,16 @@ def find(name: str, folders: t.Sequence[pathlib.Path]) -> pathlib.Path:
 
 def problems(profile: Profile) -> t.Iterator[tuple[Path, str]]:
     """Yield what does not fit together: where, and a sentence."""
+    if profile.default_auth not in profile.auth:
+        yield ("auth",), f"has no {profile.default_auth!r}, which is the default_auth"
     filled = _FILLED | {name for _path, listing in _every(Listing, profile) for name in listing.fields}
     for path, request in _every(Request, profile):
         if request.service not in profile.services:
-            yield path, f"names the service {request.service!r}, which services does not have"
-        name = request.auth or profile.default_auth
-        if path[0] != "auth" and name not in profile.auth:
-            yield path, f"names the auth {name!r}, which auth does not have"
+            yield (*path, "service"), f"services has no {request.service!r}"
+        if request.auth and request.auth not in profile.auth:
+            yield (*path, "auth"), f"auth has no {request.auth!r}"
         for unknown in sorted(_placeholders([request.path, request.query, request.body]) - filled):
-            yield path, f"nothing fills {{{unknown}}}"
+            yield path, f"unknown placeholder {{{unknown}}}; known: {', '.join(sorted(filled))}"
 
 
 T = t.TypeVar("T")

@@ -25,6 +25,7 @@ _LONGEST = 600  # characters of one reading; the journal holds all of it
 SIGNS = {
     "proven": "✓",
     "unchanged": "=",
+    "ordered": "→",
     "planned": "◇",
     "refused": "⊘",
     "unproven": "✕",
@@ -36,6 +37,7 @@ SIGNS = {
 MEANINGS = {
     "proven": "done, and shown to be so by a reading afterwards",
     "unchanged": "it already was so, as observed",
+    "ordered": "the order was given; the proof has to come from a later step",
     "planned": "check mode: it would be done",
     "refused": "the system, or a guard, said no",
     "unproven": "no proof of the effect: treat it as not done",

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from ..._common.errors import InputError
 from ..._common.outcome import Outcome
 from ..profile import Breakers, Limits, Rollout
+from ..wire import number
 from .run import Run
 from .things import Change, Values, ensure
 
@@ -48,7 +50,7 @@ def ensure_rollout(
     if emergency and rollout.emergency_stop:
         for_all = rollout.emergency_stop
     elif emergency:
-        run.gate.notes.append("the platform has no emergency stop of migrations: its ordinary stop is used")
+        run.gate.note("the platform has no emergency stop of migrations: its ordinary stop is used")
     change = Change("rollout", "migration", rollout.list, "percentage", for_all, rollout.set_one)
     run.gate.stopping = stop
     wanted = "stopped" if stop else f"{percentage:g} %"
@@ -56,39 +58,52 @@ def ensure_rollout(
 
 
 def ensure_limits(
-    run: Run, *, limits: t.Mapping[str, float], reduce_by: float | None, baseline: t.Mapping[str, float]
+    run: Run,
+    *,
+    limits: t.Mapping[str, t.Any] | None,
+    reduce_by: float | None,
+    baseline: t.Mapping[str, t.Any],
 ) -> Outcome:
     """The risk limits have absolute values, or are ``reduce_by`` per cent under their baseline (now, if not given)."""
     risk: Limits = run.site.require("risk_limits")
     change = Change("risk_limits", "risk limit", risk.list, "value", None, risk.set)
+    given = _numbers(
+        run, "limits" if reduce_by is None else "baseline", (limits if reduce_by is None else baseline) or {}
+    )
     if reduce_by is None:
-        goal = _numbers(run, "limits", limits)
-        wanted = ", ".join(f"{name} {value:g}" for name, value in goal.items())
-        return ensure(run, change, wanted, lambda seen: goal, whole=False)
+        wanted = ", ".join(f"{name} {value:g}" for name, value in given.items())
+        return ensure(run, change, wanted, lambda seen: dict(given), whole=False)
     if not 0 < reduce_by <= 100:
-        raise InputError(f"{run.site.name}: reduce_by is {reduce_by:g}; give per cent, over 0 and up to 100. Nothing was sent.")
-    start = _numbers(run, "baseline", baseline)
+        raise InputError(f"{run.site.name}: reduce_by is {reduce_by:g}; give per cent, more than 0 and at most 100.")
     factor = 1.0 - reduce_by / 100.0
 
     def reduced(seen: Values) -> Values:
-        goal = {name: value * factor for name, value in (start or _numbers(run, "risk_limits", seen)).items()}
-        # A reduction never raises a limit that is already lower.
-        return {name: min(value, seen.get(name, value), key=abs) for name, value in goal.items()}
+        goal = {}
+        for name, value in (given or _numbers(run, "the platform's limits", seen)).items():
+            # Limits of losses are often negative: nearer to zero is the lower limit. A lower one is never raised.
+            goal[name] = min(float(f"{value * factor:.8g}"), seen.get(name, value), key=_size)
+        return goal
 
     run.gate.stopping = True
     return ensure(run, change, f"reduced by {reduce_by:g} %", reduced, whole=False)
 
 
-def _numbers(run: Run, option: str, values: t.Mapping[str, t.Any]) -> dict[str, float]:
-    try:
-        return {name: float(value) for name, value in values.items()}
-    except (TypeError, ValueError) as exc:
-        raise InputError(f"{run.site.name}: {option} holds something that is no number: {exc}. Nothing was sent.") from exc
+def _size(value: t.Any) -> float:
+    """Return how large a limit is; one that is no number is larger than any."""
+    return abs(value) if isinstance(value, float) else math.inf
+
+
+def _numbers(run: Run, what: str, values: t.Mapping[str, t.Any]) -> dict[str, float]:
+    found = {str(name): number(value) for name, value in values.items()}
+    wrong = [name for name, value in found.items() if value is None]
+    if wrong:
+        raise InputError(
+            f"{run.site.name}: {what}: {wrong[0]} is {values[wrong[0]]!r}, which is no number. Nothing was sent."
+        )
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _one_of(run: Run, pairs: t.Sequence[str], everything: bool) -> None:
     if bool(pairs) == everything:
         found = "both pairs and all: true" if pairs else "neither pairs nor all: true"
         raise InputError(f"{run.site.name}: {found} given; name the pairs or say all: true. Nothing was sent.")
-
-

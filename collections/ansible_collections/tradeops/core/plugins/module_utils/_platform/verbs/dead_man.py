@@ -6,43 +6,56 @@
 
 from __future__ import annotations
 
-import math
-
 from ..._common.errors import InputError
 from ..._common.outcome import Outcome
 from ..._common.waiter import wait_until
 from ..profile import DeadManSwitch
 from ..site import Reading
-from .run import Run
+from ..wire import number
+from .run import Run, Told
+
+# How much more than asked a switch may have left, for clocks and rounding: seconds.
+_SLACK = 1.0
 
 
 def ensure_switch(run: Run, *, armed: bool, timeout: float) -> Outcome:
-    """The switch is armed with at least half of ``timeout`` seconds left (it is refreshed otherwise), or disarmed."""
+    """The switch is off, or armed with half of ``timeout`` seconds left or more, but no more than those."""
     switch: DeadManSwitch = run.site.require("dead_man_switch")
-    if armed and timeout <= 0:
-        raise InputError(f"{run.site.name}: timeout is {timeout:g}; give the seconds after which orders are cancelled.")
+    if armed and not 0 < timeout < 86400:
+        raise InputError(
+            f"{run.site.name}: timeout is {timeout:g}; give the seconds until the venue cancels. Nothing was sent."
+        )
     action = switch.arm if armed else switch.disarm
     run.site.check(action.request, *switch.read.sources.values())
 
     def good(seen: Reading) -> bool:
-        left = _seconds(seen)
-        # A switch with far more time left than asked for is not the one that was asked for.
-        return seen.known and (timeout / 2 <= left <= timeout + 1 if armed else left == 0)
+        left = number(seen.value)
+        if left is None:
+            return False
+        return timeout / 2 <= left <= timeout + _SLACK if armed else left == 0
 
-    before = _look(run, switch)
+    before, told = _look(run, switch), Told()
+    after = before
     if not good(before):
         wanted = f"arm for {timeout:g} s" if armed else "disarm"
-        run.act(action, wanted, f"{_said(before)}", {"timeout": timeout}, lambda: good(_look(run, switch)))
-    after = Reading(timeout if armed else None) if run.gate.check_mode else before
-    if run.gate.sent:
-        after = wait_until(lambda: _look(run, switch), good, run.part_budget())[1]
-    problem = "" if run.gate.check_mode or good(after) else f"the switch is {_said(after)}"
+        told = run.tell_all(action, wanted, _said(before), {"timeout": timeout}, lambda: good(_look(run, switch)))
+        if run.gate.check_mode:
+            after = Reading(timeout if armed else 0)
+        elif told.error:
+            after = _look(run, switch)
+        else:
+            after = wait_until(lambda: _look(run, switch), good, run.part_budget())[1]
+    problem = "" if good(after) else f"the switch is {_said(after)}"
+    if told.error and problem:
+        problem = f"{told.error}. {problem}"
     return run.outcome(
         "dead_man_switch",
         "armed" if armed else "disarmed",
         before={"seconds_left": before.value},
         after={"seconds_left": after.value},
         problem=problem,
+        refused=bool(told.error) and told.refused(["switch"]),
+        error=told.error or before.error,
         summary=_said(after),
     )
 
@@ -51,20 +64,8 @@ def _look(run: Run, switch: DeadManSwitch) -> Reading:
     return run.site.read(switch.read, run.deadline)
 
 
-def _seconds(seen: Reading) -> float:
-    """Return the seconds left; what cannot be read as a number satisfies neither armed nor disarmed."""
-    if seen.value in (None, False):
-        return 0.0
-    try:
-        return float(seen.value)
-    except (TypeError, ValueError):
-        return math.nan
-
-
 def _said(seen: Reading) -> str:
-    if not seen.known:
-        return f"unknown: {seen.problem}"
-    left = _seconds(seen)
-    if math.isnan(left):
-        return f"unreadable: {seen.value!r}"
+    left = number(seen.value)
+    if left is None:
+        return f"unknown: {seen.problem or repr(seen.value)}"
     return f"armed, {left:.0f} s left" if left else "not armed"

@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ..._common.errors import CallError
+from ..._common.errors import CallError, Unproven
 from ..profile import Listing, Profile, Read
+from ..site import NO_ID
 from ..states import STRICTNESS, UNKNOWN
+from ..wire import number
 from .run import Run
 
 SUBSETS = (
@@ -33,16 +35,19 @@ SUBSETS = (
 
 def capabilities(profile: Profile) -> dict[str, t.Any]:
     """Return what a platform can do; no request is made."""
-    found = {field.name: bool(getattr(profile.capabilities, field.name)) for field in dataclasses.fields(profile.capabilities)}
+    found = {
+        field.name: bool(getattr(profile.capabilities, field.name))
+        for field in dataclasses.fields(profile.capabilities)
+    }
     trading = profile.capabilities.trading
     states = sorted({step.to for step in trading.transitions}, key=STRICTNESS.__getitem__) if trading else []
+    steps = trading.transitions if trading else []
+    transitions = {state: sorted({step.to for step in steps if state in step.from_}) for state in states}
     return {
         **found,
         "states": states,
+        "transitions": transitions,
         "levels": dict(trading.levels) if trading else {},
-        "transitions": {state: sorted({step.to for step in trading.transitions if state in step.from_}) for state in states}
-        if trading
-        else {},
         "metrics": sorted(profile.capabilities.metrics),
         "witness": bool(trading and trading.witness),
     }
@@ -50,15 +55,16 @@ def capabilities(profile: Profile) -> dict[str, t.Any]:
 
 def gather(run: Run, subsets: t.Sequence[str], metrics: t.Sequence[str] = ()) -> dict[str, t.Any]:
     """Return the asked subsets that the platform has; ``problems`` says for each what could not be read."""
+    able = run.site.profile.capabilities
     problems: dict[str, str] = {}
     facts: dict[str, t.Any] = {"site": run.site.name, "platform": run.site.profile.name, "problems": problems}
-    able = run.site.profile.capabilities
     for subset in subsets:
         if subset == "capabilities":
             facts[subset] = capabilities(run.site.profile)
         elif subset == "metrics":
-            for name in sorted(set(metrics) - set(able.metrics)):
-                problems[f"metrics.{name}"] = f"the profile has no such metric; it has {', '.join(sorted(able.metrics)) or 'none'}"
+            for name in set(metrics) - set(able.metrics):
+                has = ", ".join(sorted(able.metrics)) or "none"
+                problems[f"metrics.{name}"] = f"the profile has no such metric; it has {has}"
             wanted = {name: read for name, read in able.metrics.items() if not metrics or name in metrics}
             facts[subset] = {name: _value(run, read, f"metrics.{name}", problems) for name, read in wanted.items()}
         elif subset == "reconciliation":
@@ -80,9 +86,9 @@ def summarise(facts: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "site": facts["site"],
         "state": facts.get("trading", {}).get("state"),
         "orders": count("orders", lambda row: True),
-        "positions": count("positions", lambda row: row["quantity"] not in (0, 0.0, "0")),
+        "positions": count("positions", lambda row: number(row["quantity"]) != 0),
         "breakers": count("circuit_breakers", lambda row: row.get("open") is not False),
-        "migrations": count("rollout", lambda row: row.get("percentage") not in (0, 0.0)),
+        "migrations": count("rollout", lambda row: number(row.get("percentage")) != 0),
         "maintenance": facts.get("maintenance", {}).get("mode"),
         "health": facts.get("health"),
         "problem": next(iter(facts["problems"].values()), None),
@@ -90,7 +96,7 @@ def summarise(facts: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def reconcile(run: Run, problems: dict[str, str]) -> dict[str, t.Any]:
-    """Compare the platform's own book with the venue's: ``clean`` is true, false or unknown (never read, or no witness)."""
+    """Compare the platform's own book with the venue's: ``clean`` is true, false or, without a reading, unknown."""
     result: dict[str, t.Any] = {"clean": True, "differences": []}
     for capability in ("orders", "positions"):
         found = getattr(run.site.profile.capabilities, capability)
@@ -99,8 +105,8 @@ def reconcile(run: Run, problems: dict[str, str]) -> dict[str, t.Any]:
             problems[f"reconciliation.{capability}"] = "the profile names no witness to compare with"
             continue
         try:
-            own, venue = _book(run, found.list), _book(run, found.witness)
-        except CallError as exc:
+            own, venue = _books(run, found)
+        except (CallError, Unproven) as exc:
             result["clean"] = UNKNOWN
             problems[f"reconciliation.{capability}"] = str(exc)
             continue
@@ -113,18 +119,26 @@ def reconcile(run: Run, problems: dict[str, str]) -> dict[str, t.Any]:
     return result
 
 
-def _book(run: Run, listing: Listing) -> dict[str, t.Any]:
-    """Return id -> quantity of what is really there (a position of zero is none)."""
-    book = {}
+def _books(run: Run, capability: t.Any) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    """Return id -> quantity of what is really there, in the platform's book and in the venue's; rows of one id add up.
+
+    Quantities are compared only if both tell them. Raises CallError, and Unproven for a quantity that is no number.
+    """
+    counted = all("quantity" in listing.fields for listing in (capability.list, capability.witness))
+    own, venue = (_book(run, listing, counted) for listing in (capability.list, capability.witness))
+    return own, venue
+
+
+def _book(run: Run, listing: Listing, counted: bool) -> dict[str, t.Any]:
+    book: dict[str, t.Any] = {}
     for row in run.rows(listing):
-        quantity = row.get("quantity")
-        try:
-            number: t.Any = None if quantity is None else round(float(quantity), 8)
-        except ValueError:
-            number = quantity  # no number: equal only to the same text
-        if number != 0:
-            book[row["id"]] = number
-    return book
+        quantity = number(row.get("quantity")) if counted else 1.0
+        if quantity is None:
+            raise Unproven(f"the quantity of {row['id']} is {row.get('quantity')!r}, which is no number")
+        # Two rows without an id are never known to be the same thing.
+        key = f"{row['id']} of {listing.request.path}" if row["id"].startswith(NO_ID) else row["id"]
+        book[key] = round(book.get(key, 0.0) + quantity, 8)
+    return {key: quantity for key, quantity in book.items() if quantity != 0}
 
 
 def _subset(run: Run, subset: str, found: t.Any, problems: dict[str, str]) -> t.Any:

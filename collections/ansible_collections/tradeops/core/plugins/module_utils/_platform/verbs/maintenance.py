@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
-from ..._common.errors import InputError, Unreachable
+import typing as t
+
+from ..._common.errors import InputError
 from ..._common.outcome import Outcome
 from ..._common.waiter import wait_until
 from ..profile import Maintenance
 from ..site import Reading
 from ..states import UNKNOWN
-from .run import Run
+from ..wire import number
+from .run import Run, Told
 
 
 def ensure_maintenance(run: Run, *, enabled: bool, mode: str, drain: bool) -> Outcome:
@@ -28,31 +31,39 @@ def ensure_maintenance(run: Run, *, enabled: bool, mode: str, drain: bool) -> Ou
     flight = maintenance.in_flight
     run.site.check(action.request, *maintenance.read.sources.values(), *(flight.sources.values() if flight else ()))
     wanted = mode if enabled else "disabled"
-    before = run.site.read(maintenance.read, run.deadline)
-    if not enabled and not before.known:
-        raise Unreachable(f"maintenance is not left while its mode cannot be read: {before.problem}", method="GET", path="")
-    if before.value != wanted:
+    before, told = _mode(run, maintenance), Told()
+    # From a mode that cannot be read nothing is changed: leaving maintenance may let orders through.
+    if before.known and before.value != wanted:
         values = {"mode": modes[mode]} if enabled else {}
         why = f"maintenance {before.value} -> {wanted}"
-        run.act(action, f"maintenance {wanted}", why, values, lambda: _mode(run, maintenance).value == wanted)
+        told = run.tell_all(
+            action, f"maintenance {wanted}", why, values, lambda: _mode(run, maintenance).value == wanted
+        )
     draining = enabled and drain and flight is not None
-    if run.gate.check_mode:
-        after, left = Reading(wanted), 0
-    else:
+    left: float | None
+    if enabled and drain and flight is None:
+        run.gate.note("the profile does not tell what is in flight: the drain is not proven")
+    if run.gate.check_mode and before.known:
+        after, left = Reading(wanted), 0.0
+    elif before.known and not told.error:
         after, left = _settle(run, maintenance, wanted, draining=draining)
+    else:
+        after, left = _look(run, maintenance, draining=draining) if told.error else (before, None)
     problem = ""
     if after.value != wanted:
-        problem = f"maintenance is {after.value}" + (f": {after.problem}" if after.problem else "")
+        problem = ": ".join(filter(None, (f"maintenance is {after.value}", after.problem)))
     elif draining and left != 0:
-        problem = f"{left} orders are still in flight after {run.deadline.elapsed:.1f} s"
-    if enabled and drain and flight is None:
-        run.gate.notes.append("the profile does not tell what is in flight: the drain is not proven")
+        problem = f"{'an unknown number of' if left is None else format(left, 'g')} orders are still in flight"
+    if told.error:
+        problem = ". ".join(filter(None, (str(told.error), problem)))
     return run.outcome(
         "maintenance",
         wanted,
         before={"mode": before.value},
-        after={"mode": after.value, **({"in_flight": left} if draining else {})},
+        after={"mode": after.value, **({"in_flight": UNKNOWN if left is None else left} if draining else {})},
         problem=problem,
+        refused=bool(told.error) and told.refused([wanted]),
+        error=told.error or before.error,
         summary=f"maintenance {after.value}",
     )
 
@@ -61,12 +72,15 @@ def _mode(run: Run, maintenance: Maintenance) -> Reading:
     return run.site.read(maintenance.read, run.deadline)
 
 
-def _settle(run: Run, maintenance: Maintenance, wanted: str, *, draining: bool) -> tuple[Reading, object]:
-    def look() -> tuple[Reading, object]:
-        mode = _mode(run, maintenance)
-        if not draining or maintenance.in_flight is None:
-            return mode, 0
-        left = run.site.read(maintenance.in_flight, run.deadline)
-        return mode, left.value if left.known else UNKNOWN
+def _look(run: Run, maintenance: Maintenance, *, draining: bool) -> tuple[Reading, float | None]:
+    mode = _mode(run, maintenance)
+    if not draining or maintenance.in_flight is None:
+        return mode, 0.0
+    return mode, number(run.site.read(maintenance.in_flight, run.deadline).value)
 
-    return wait_until(look, lambda seen: seen[0].value == wanted and seen[1] == 0, run.part_budget())[1]
+
+def _settle(run: Run, maintenance: Maintenance, wanted: str, *, draining: bool) -> tuple[Reading, float | None]:
+    def good(seen: tuple[Reading, t.Any]) -> bool:
+        return seen[0].value == wanted and seen[1] == 0
+
+    return wait_until(lambda: _look(run, maintenance, draining=draining), good, run.part_budget())[1]

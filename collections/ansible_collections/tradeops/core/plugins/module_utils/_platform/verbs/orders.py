@@ -8,40 +8,48 @@ from __future__ import annotations
 
 import typing as t
 
-from ..._common.errors import CallError, InputError, Refused, Unsupported
-from ..._common.outcome import Object, Outcome, tally
+from ..._common.errors import CallError, InputError, Unsupported
+from ..._common.outcome import Object, Outcome
 from ..._common.waiter import wait_until
 from ..profile import Action, Orders
-from ..site import Ack
+from ..site import Rows
 from ..states import UNKNOWN
-from .run import Part, Run, check_scope
+from .run import Part, Run, Told, check_scope
 
-# Seconds after which an order that was refused and is still open is believed to stay open.
-_REFUSAL_STANDS = 2.0
+Scope = t.Mapping[str, str]
+
+_AT_THE_PLATFORM = "the platform lists it as open"
+# Seconds after which an order that nobody will cancel any more, and that is still open, is believed to stay open.
+_STANDS = 2.0
+# How many orders are looked up one by one to learn how they ended, when the platform does not say it by itself.
+_LOOKUPS = 50
 
 
 def ensure_no_open_orders(
-    run: Run, *, scope: t.Mapping[str, str], everything: bool, expected_count: int | None
+    run: Run, *, scope: t.Mapping[str, t.Any], everything: bool, expected_count: int | None
 ) -> Outcome:
     """No order of the scope is open. ``expected_count``: refuse when another number of orders is in the scope."""
     orders: Orders = run.site.require("orders")
     check_requests(run, orders)
     scope = check_scope(run, scope, everything, orders.list)
-    found = run.rows(orders.list, scope)
+    found = listed(run, orders, scope)
     if expected_count is not None and len(found) != expected_count:
         raise InputError(
-            f"{run.site.name}: {len(found)} open orders are in the scope, {expected_count} were expected; nothing was sent."
+            f"{run.site.name}: {len(found)} open orders are in the scope, {expected_count} were expected. "
+            "Nothing was sent."
         )
+    if found:
+        run.require_state(needed(run, orders, scope), "cancel orders")
     part = cancel(run, scope, found)
-    wanted = "no open order" + "".join(f", {key} {value}" for key, value in scope.items())
     return run.outcome(
         "orders",
-        wanted,
+        "no open order" + "".join(f", {key} {value}" for key, value in scope.items()),
         before={"open_orders": len(found)},
-        after={"open_orders": 0 if run.gate.check_mode else part.left},
+        after={"open_orders": 0 if run.gate.check_mode and not part.problem else part.left},
         objects=part.objects,
         problem=part.problem,
         refused=part.refused,
+        error=part.error,
     )
 
 
@@ -52,104 +60,129 @@ def check_requests(run: Run, orders: Orders) -> None:
     run.site.check(*actions, *listings, orders.lookup.request if orders.lookup else None)
 
 
-def cancel(run: Run, scope: t.Mapping[str, str], found: list[dict[str, t.Any]]) -> Part:
-    """Cancel the orders ``found`` in the scope and read back, from the platform and its witness, that none is open."""
-    orders: Orders = run.site.require("orders")
-    if not found and not _witnessed(run, orders, scope, set()):
-        return Part()
-    told: dict[str, str] = {}
-    if found:
-        told = _send(run, orders, scope, found)
-    refusals = {key: why for key, why in told.items() if why}
-    if run.gate.check_mode:
-        return Part([Object(row["id"], "order", "open", "open", "would be cancelled") for row in found], left=len(found))
-    asked = {row["id"] for row in found}
-    try:
-        left = _wait(run, lambda: _open(run, orders, scope, asked), refusals)
-    except CallError as exc:
-        return Part(left=len(found), problem=f"the open orders cannot be read back: {exc}")
-    objects = [_fate(run, orders, row, left, told) for row in found]
-    objects += [Object(key, "order", "not known", "open", "not cancelled", why) for key, why in left.items() if key not in asked]
-    if not left:
-        return Part(objects)
-    what = f"{len(left)} orders are still open ({tally(objects)})"
-    return Part(objects, left=len(left), problem=what, refused=set(left) <= set(refusals))
-
-
-def _wait(run: Run, look: t.Callable[[], dict[str, str]], refusals: dict[str, str]) -> dict[str, str]:
-    """Look until nothing is open, or only what was refused and stays so for a while."""
-    budget = run.part_budget()
-
-    def settled(left: dict[str, str]) -> bool:
-        return not left or (set(left) <= set(refusals) and budget.elapsed > _REFUSAL_STANDS)
-
-    return wait_until(look, settled, budget)[1]
-
-
-def _send(run: Run, orders: Orders, scope: t.Mapping[str, str], found: list[dict[str, t.Any]]) -> dict[str, str]:
-    """Send the cancels; return what the platform said of single orders: its reason to refuse, or an empty text."""
-
-    def landed() -> bool:
-        ids = {row["id"] for row in found}
-        return not any(row["id"] in ids for row in run.rows(orders.list, scope))
-
+def chosen(orders: Orders, scope: Scope) -> Action | None:
+    """Return the action that cancels the orders of the scope and no others, or None when the platform has none."""
     everywhere = orders.cancel_all
-    if everywhere and set(scope) <= set(everywhere.scopes):
-        why = f"cancel {len(found)} open orders" + "".join(f" of {key} {value}" for key, value in scope.items())
-        run.require_state(everywhere, "cancel orders")
-        ack = run.act(everywhere, "cancel orders", why, dict(scope), landed)
-        return {item["id"]: "" if item["ok"] else item["why"] or "refused" for item in ack.items} if ack else {}
-    if orders.cancel_one is None:
+    return everywhere if everywhere and set(scope) <= set(everywhere.scopes) else orders.cancel_one
+
+
+def needed(run: Run, orders: Orders, scope: Scope) -> Action:
+    """Return the action that serves the scope. Raises Unsupported: a wider one is never sent in its place."""
+    action = chosen(orders, scope)
+    if action is None:
         raise Unsupported(
             f"{run.site.name}: {run.site.profile.title} can only cancel all orders, not those of "
             f"{', '.join(scope)}; a wider cancel is not sent in its place. Nothing was sent."
         )
-    run.require_state(orders.cancel_one, "cancel orders")
-    refused = {row["id"]: _cancel_one(run, orders.cancel_one, row, scope) for row in found}
-    return {key: why for key, why in refused.items() if why}
+    return action
 
 
-def _cancel_one(run: Run, action: Action, row: dict[str, t.Any], scope: t.Mapping[str, str]) -> str:
+def listed(run: Run, orders: Orders, scope: Scope) -> Rows:
+    """Return the open orders that the platform lists in the scope, one row for each. Raises CallError."""
+    return list({row["id"]: row for row in run.rows(orders.list, scope)}.values())
+
+
+def still_open(run: Run, scope: Scope, asked: t.Collection[str]) -> dict[str, str]:
+    """Return what is open in the scope at the platform or at the venue: id -> who lists it. Raises CallError.
+
+    A venue that does not tell the keys of the scope is only asked about the orders ``asked``.
+    """
     orders: Orders = run.site.require("orders")
-
-    def landed() -> bool:
-        return all(other["id"] != row["id"] for other in run.rows(orders.list, scope))
-
-    try:
-        ack: Ack | None = run.act(action, "cancel order", f"order {row['id']}", row, landed)
-    except Refused as exc:
-        return str(exc)
-    return next((item["why"] or "refused" for item in ack.items if not item["ok"]), "") if ack else ""
-
-
-def _open(run: Run, orders: Orders, scope: t.Mapping[str, str], asked: set[str]) -> dict[str, str]:
-    """Return what is still open: id -> where it is seen."""
-    left = {row["id"]: "the platform lists it as open" for row in run.rows(orders.list, scope)}
-    for key in _witnessed(run, orders, scope, asked):
-        left.setdefault(key, "the venue lists it as open")
+    left = dict.fromkeys((row["id"] for row in run.rows(orders.list, scope)), _AT_THE_PLATFORM)
+    if orders.witness is not None:
+        tells = set(scope) <= set(orders.witness.fields)
+        for row in run.rows(orders.witness, scope if tells else None):
+            if tells or row["id"] in asked:
+                left.setdefault(row["id"], "the venue lists it as open")
     return left
 
 
-def _witnessed(run: Run, orders: Orders, scope: t.Mapping[str, str], asked: set[str]) -> list[str]:
-    """Return the orders of the scope that the venue lists as open; only known ids when it cannot tell the scope."""
-    if orders.witness is None:
-        return []
-    if set(scope) <= set(orders.witness.fields):
-        return [row["id"] for row in run.rows(orders.witness, scope)]
-    return [row["id"] for row in run.rows(orders.witness) if row["id"] in asked]
+def cancel(run: Run, scope: Scope, found: Rows | None) -> Part:
+    """Cancel the orders ``found`` in the scope and read back, from the platform and its witness, that none is open.
+
+    None for ``found``: they could not be listed. Then all of the scope are cancelled unseen, where the platform can.
+    """
+    orders: Orders = run.site.require("orders")
+    rows, asked = found or [], {row["id"] for row in found or []}
+    told = Told()
+    if found is None or found:
+        told = _send(run, orders, scope, found)
+    if run.gate.check_mode and rows:
+        return Part([Object(row["id"], "order", "open", "open", "would be cancelled") for row in rows], left=len(rows))
+    try:
+        left = _wait(run, scope, asked, told)
+    except CallError as exc:
+        objects = [
+            Object(row["id"], "order", "open", UNKNOWN, "unproven", told.refusals.get(row["id"], "")) for row in rows
+        ]
+        return Part(objects, len(rows), f"the open orders cannot be read back: {exc}", error=told.error or exc)
+    objects = [
+        Object(key, "order", UNKNOWN, "open", "not cancelled", why) for key, why in left.items() if key not in asked
+    ]
+    objects = _fates(run, orders, rows, left, told) + objects
+    if not left:
+        return Part(objects)
+    entered = sum(1 for key, who in left.items() if key not in asked and who == _AT_THE_PLATFORM)
+    counts = (
+        (left.keys() & asked, f"of {len(rows)} are still open"),
+        (left.keys() - asked, "are open that were not listed"),
+    )
+    what = "orders: " + ", ".join(f"{len(some)} {text}" for some, text in counts if some)
+    what += f"; {told.error}" if told.error else ""
+    return Part(objects, len(left), what, told.refused(left), told.error, entered)
 
 
-def _fate(run: Run, orders: Orders, row: dict[str, t.Any], left: dict[str, str], told: dict[str, str]) -> Object:
-    """Tell what became of one order; one that only vanished may as well have been filled."""
-    identity = row["id"]
-    if identity in left:
-        return Object(identity, "order", "open", "open", "not cancelled", told.get(identity) or left[identity])
-    if told.get(identity) == "":
-        return Object(identity, "order", "open", "not open", "cancelled")
-    final = run.site.look_up(orders.lookup, identity, run.deadline) if orders.lookup else UNKNOWN
+def _wait(run: Run, scope: Scope, asked: set[str], told: Told) -> dict[str, str]:
+    """Look until nothing is open, or nothing else is to be expected for what is."""
+    budget = run.part_budget()
+
+    def settled(left: dict[str, str]) -> bool:
+        waiting = left.keys() & (asked - told.refusals.keys())
+        entered = any(who == _AT_THE_PLATFORM and key not in asked for key, who in left.items())
+        # New orders do not go away by waiting: the caller cancels them too, or says that trading goes on.
+        hopeless = told.error is not None or not waiting
+        return not left or (hopeless and (entered or budget.elapsed > _STANDS))
+
+    return wait_until(lambda: still_open(run, scope, asked), settled, budget)[1]
+
+
+def _send(run: Run, orders: Orders, scope: Scope, found: Rows | None) -> Told:
+    action = needed(run, orders, scope)
+
+    def gone(ids: set[str]) -> bool:
+        return found is not None and not any(row["id"] in ids for row in run.rows(orders.list, scope))
+
+    if action is orders.cancel_all:
+        why = f"cancel {'all' if found is None else len(found)} open orders"
+        why += "".join(f" of {key} {value}" for key, value in scope.items())
+        ids = {row["id"] for row in found or []}
+        return run.tell_all(action, "cancel orders", why, dict(scope), lambda: gone(ids))
+    return run.tell_each(found or [], action, "cancel order", lambda row: f"order {row['id']}", lambda key: gone({key}))
+
+
+def _fates(run: Run, orders: Orders, rows: Rows, left: dict[str, str], told: Told) -> list[Object]:
+    objects, lookups = [], 0
+    for row in rows:
+        key = row["id"]
+        if key in left:
+            objects.append(Object(key, "order", "open", "open", "not cancelled", told.refusals.get(key) or left[key]))
+            continue
+        if key in told.accepted:
+            objects.append(Object(key, "order", "open", "cancelled", "cancelled"))
+            continue
+        final = UNKNOWN
+        if orders.lookup and lookups < _LOOKUPS and not run.deadline.over:
+            lookups += 1
+            final = run.site.look_up(orders.lookup, key, run.deadline)
+        objects.append(_fate(key, final, told.refusals.get(key, "")))
+    return objects
+
+
+def _fate(key: str, final: str, refusal: str) -> Object:
+    """Tell what became of an order that is no longer open and whose cancel was not confirmed."""
     if final == "cancelled":
-        return Object(identity, "order", "open", "cancelled", "cancelled")
-    if final != UNKNOWN:
-        return Object(identity, "order", "open", final, "refused", f"already {final}")
-    why = told.get(identity) or "the platform does not say whether it was cancelled or filled"
-    return Object(identity, "order", "open", "not open", "gone", why)
+        return Object(key, "order", "open", "cancelled", "cancelled")
+    if final == UNKNOWN:
+        why = refusal or "cancelled or filled, the platform does not tell"
+        return Object(key, "order", "open", "not open", "refused" if refusal else "gone", why)
+    return Object(key, "order", "open", final, "refused" if refusal else "gone", f"already {final}")

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import typing as t
 
-from ..._common.errors import CallError, InputError, Refused, Unsupported
-from ..._common.outcome import Object, Outcome, tally
+from ..._common.errors import CallError, InputError, Unsupported
+from ..._common.outcome import Object, Outcome
 from ..._common.waiter import wait_until
 from ..profile import Action, Positions
-from .run import Part, Run, check_scope
+from ..site import Rows
+from ..wire import number
+from .run import Part, Run, Told, check_scope
 
-Rows = list[dict[str, t.Any]]
+Scope = t.Mapping[str, str]
+
+# A quantity that is no number counts as held, for it cannot be shown to be zero.
+NO_NUMBER = "no number"
+# Seconds after which a position that nobody will close any more, and that is still held, is believed to stay.
+_STANDS = 2.0
 
 
 def ensure_flat(
     run: Run,
     *,
-    scope: t.Mapping[str, str],
+    scope: t.Mapping[str, t.Any],
     everything: bool,
     max_positions: int | None,
     max_quantity: float | None,
@@ -32,15 +39,20 @@ def ensure_flat(
     scope = check_scope(run, scope, everything, positions.list)
     found = held(run, positions, scope)
     _guard(run, found, max_positions, max_quantity)
+    if found:
+        run.require_state(needed(run, positions, scope), "close positions")
     part = close(run, scope, found, when_closed=when_closed)
+    before = _by_id(found)
+    after = {item.id: item.after for item in part.objects if item.after != 0}
     return run.outcome(
         "positions",
         "flat" + "".join(f", {key} {value}" for key, value in scope.items()),
-        before={"positions": {row["id"]: row["quantity"] for row in found}},
-        after={"positions": {item.id: item.after for item in part.objects if item.after}},
+        before={"positions": before},
+        after={"positions": after},
         objects=part.objects,
         problem=part.problem,
         refused=part.refused,
+        error=part.error,
     )
 
 
@@ -50,121 +62,152 @@ def check_requests(run: Run, positions: Positions) -> None:
     run.site.check(*actions, *[listing.request for listing in (positions.list, positions.witness) if listing])
 
 
-def held(run: Run, positions: Positions, scope: t.Mapping[str, str]) -> Rows:
-    """Return the positions of the scope that are not zero. Raises CallError."""
-    return [row for row in _numbered(run.rows(positions.list, scope)) if row["quantity"]]
-
-
-def close(run: Run, scope: t.Mapping[str, str], found: Rows, *, when_closed: str = "refuse") -> Part:
-    """Close the positions ``found`` and read back that they are gone."""
-    positions: Positions = run.site.require("positions")
-    if not found and not _witnessed(run, positions, scope, set()):
-        return Part()
-    closed = _market_closed(run)
-    if found and closed and when_closed == "refuse":
-        objects = [_object(row, row["quantity"], "deferred", closed) for row in found]
-        return Part(objects, left=len(found), problem=f"{closed}: {len(found)} positions remain; nothing was sent", refused=True)
-    refusals = _send(run, positions, scope, found) if found else {}
-    if run.gate.check_mode:
-        return Part([_object(row, 0, "would be closed", closed) for row in found], left=len(found))
-    asked = {row["id"] for row in found}
-    try:
-        flat, left = wait_until(lambda: _left(run, positions, scope, asked), lambda rest: not rest, run.part_budget())
-    except CallError as exc:
-        return Part(left=len(found), problem=f"the positions cannot be read back: {exc}")
-    objects = [
-        _object(row, left.get(row["id"], 0), "not closed" if row["id"] in left else "closed", refusals.get(row["id"], ""))
-        for row in found
-    ]
-    objects += [Object(key, "position", 0, rest, "not closed", "seen at the venue") for key, rest in left.items() if key not in asked]
-    if flat:
-        return Part(objects)
-    problem = f"{len(left)} positions are still held ({closed or tally(objects)})"
-    return Part(objects, left=len(left), problem=problem, refused=set(left) <= set(refusals))
-
-
-def _send(run: Run, positions: Positions, scope: t.Mapping[str, str], found: Rows) -> dict[str, str]:
-    """Send the closes; return what the platform refused to close, with its reason."""
-
-    def landed() -> bool:
-        return not held(run, positions, scope)
-
+def chosen(positions: Positions, scope: Scope) -> Action | None:
+    """Return the action that closes the positions of the scope and no others, or None when the platform has none."""
     everywhere = positions.close_all
-    if everywhere and set(scope) <= set(everywhere.scopes):
-        run.require_state(everywhere, "close positions")
-        ack = run.act(everywhere, "close positions", f"close {len(found)} positions", dict(scope), landed)
-        return {item["id"]: item["why"] or "refused" for item in ack.items if not item["ok"]} if ack else {}
-    if positions.close_one is None:
+    return everywhere if everywhere and set(scope) <= set(everywhere.scopes) else positions.close_one
+
+
+def needed(run: Run, positions: Positions, scope: Scope) -> Action:
+    """Return the action that serves the scope. Raises Unsupported: a wider one is never sent in its place."""
+    action = chosen(positions, scope)
+    if action is None:
         raise Unsupported(
-            f"{run.site.name}: {run.site.profile.title} can only close all positions, not those of {', '.join(scope)}; "
-            "a wider close is not sent in its place. Nothing was sent."
+            f"{run.site.name}: {run.site.profile.title} can only close all positions, not those of "
+            f"{', '.join(scope)}; a wider close is not sent in its place. Nothing was sent."
         )
-    run.require_state(positions.close_one, "close positions")
-    refused = {row["id"]: _close_one(run, positions.close_one, row, scope) for row in found}
-    return {key: why for key, why in refused.items() if why}
+    return action
 
 
-def _close_one(run: Run, action: Action, row: dict[str, t.Any], scope: t.Mapping[str, str]) -> str:
+def held(run: Run, positions: Positions, scope: Scope) -> Rows:
+    """Return the positions of the scope that are not zero. Raises CallError."""
+    return _held(run.rows(positions.list, scope))
+
+
+def still_held(run: Run, scope: Scope, asked: t.Collection[str]) -> dict[str, t.Any]:
+    """Return what is held in the scope by the platform's book or the venue's: id -> quantity. Raises CallError.
+
+    A venue that does not tell the keys of the scope is only asked about the positions ``asked``.
+    """
     positions: Positions = run.site.require("positions")
-
-    def landed() -> bool:
-        return all(other["id"] != row["id"] for other in held(run, positions, scope))
-
-    try:
-        run.act(action, "close position", f"position {row['id']} of {row['quantity']}", row, landed)
-    except Refused as exc:
-        return str(exc)
-    return ""
-
-
-def _left(run: Run, positions: Positions, scope: t.Mapping[str, str], asked: set[str]) -> dict[str, float]:
-    left = {row["id"]: row["quantity"] for row in held(run, positions, scope)}
-    for row in _witnessed(run, positions, scope, asked):
-        left.setdefault(row["id"], row["quantity"])
+    left = _by_id(held(run, positions, scope))
+    if positions.witness is not None:
+        tells = set(scope) <= set(positions.witness.fields)
+        for row in _held(run.rows(positions.witness, scope if tells else None)):
+            if tells or row["id"] in asked:
+                left.setdefault(row["id"], row["quantity"])
     return left
 
 
-def _witnessed(run: Run, positions: Positions, scope: t.Mapping[str, str], asked: set[str]) -> Rows:
-    if positions.witness is None:
-        return []
-    tells = set(scope) <= set(positions.witness.fields)
-    rows = _numbered(run.rows(positions.witness, scope if tells else None))
-    return [row for row in rows if row["quantity"] and (tells or row["id"] in asked)]
+def close(run: Run, scope: Scope, found: Rows, *, when_closed: str = "refuse") -> Part:
+    """Close the positions ``found`` and read back that they are gone."""
+    positions: Positions = run.site.require("positions")
+    closed = _market_closed(run) if found else ""
+    if closed and when_closed == "refuse":
+        advice = "nothing was sent to close them; when_closed: queue sends the orders all the same"
+        return Part(
+            [_object(row, row["quantity"], "deferred", closed) for row in found],
+            len(found),
+            f"{closed}: {len(found)} positions remain; {advice}",
+            refused=True,
+        )
+    told = _send(run, positions, scope, found) if found else Told()
+    if run.gate.check_mode and found:
+        return Part([_object(row, 0, "would be closed", closed) for row in found], left=len(found))
+    if told.deferred or (closed and not told.error):
+        objects = [_object(row, row["quantity"], "deferred", told.refusals.get(row["id"]) or closed) for row in found]
+        problem = (
+            f"{closed or 'the platform defers them'}: the orders to close {len(found)} positions wait in the queue"
+        )
+        return Part(objects, len(found), problem, error=told.error)
+    return _read_back(run, scope, found, told)
 
 
-def _numbered(rows: Rows) -> Rows:
-    return [{**row, "quantity": _number(row.get("quantity"))} for row in rows]
+def _read_back(run: Run, scope: Scope, found: Rows, told: Told) -> Part:
+    asked, budget = {row["id"] for row in found}, run.part_budget()
 
+    def settled(left: dict[str, t.Any]) -> bool:
+        hopeless = told.error is not None or not left.keys() & (asked - told.refusals.keys())
+        return not left or (hopeless and budget.elapsed > _STANDS)
 
-def _number(value: t.Any) -> float:
-    """Return a quantity; what is no number counts as held, for it cannot be shown to be zero."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        return float("nan")
+        left = wait_until(lambda: still_held(run, scope, asked), settled, budget)[1]
+    except CallError as exc:
+        objects = [_object(row, "unknown", "unproven", told.refusals.get(row["id"], "")) for row in found]
+        return Part(objects, len(found), f"the positions cannot be read back: {exc}", error=told.error or exc)
+    objects = []
+    for row in found:
+        open_still = row["id"] in left
+        why = told.refusals.get(row["id"], "") if open_still else ""
+        objects.append(_object(row, left.get(row["id"], 0), "not closed" if open_still else "closed", why))
+    for key in left.keys() - asked:
+        objects.append(Object(key, "position", None, left[key], "not closed", "it was not there before"))
+    if not left:
+        return Part(objects)
+    problem = f"{len(left)} positions are still held" + (f"; {told.error}" if told.error else "")
+    return Part(objects, len(left), problem, refused=told.refused(left), error=told.error)
+
+
+def _send(run: Run, positions: Positions, scope: Scope, found: Rows) -> Told:
+    action = needed(run, positions, scope)
+
+    def gone(ids: set[str]) -> bool:
+        return not any(row["id"] in ids for row in held(run, positions, scope))
+
+    ids = {row["id"] for row in found}
+    if action is positions.close_all:
+        why = f"close {len(found)} positions"
+        return run.tell_all(action, "close positions", why, dict(scope), lambda: gone(ids))
+    return run.tell_each(
+        found,
+        action,
+        "close position",
+        lambda row: f"position {row['id']} of {row['quantity']}",
+        lambda key: gone({key}),
+    )
+
+
+def _held(rows: Rows) -> Rows:
+    counted = []
+    for row in rows:
+        quantity = number(row.get("quantity"))
+        counted.append({**row, "quantity": NO_NUMBER if quantity is None else quantity})
+    return [row for row in counted if row["quantity"] != 0]
+
+
+def _by_id(rows: Rows) -> dict[str, t.Any]:
+    """Return id -> quantity; what several accounts hold of one symbol is added up."""
+    quantities: dict[str, list[t.Any]] = {}
+    for row in rows:
+        quantities.setdefault(row["id"], []).append(row["quantity"])
+    return {key: NO_NUMBER if NO_NUMBER in several else sum(several) for key, several in quantities.items()}
 
 
 def _market_closed(run: Run) -> str:
-    """Say that the market is closed and until when, or return an empty text."""
+    """Say that the market is closed, or that nobody can tell, or return an empty text."""
     market = run.site.profile.capabilities.market
     if market is None:
         return ""
     reading = run.site.read(market, run.deadline)
-    if reading.value in ("open", True):
+    if reading.value == "open" or reading.value is True:
         return ""
     return "the market is closed" if reading.known else f"whether the market is open cannot be read ({reading.problem})"
 
 
 def _guard(run: Run, found: Rows, max_positions: int | None, max_quantity: float | None) -> None:
     if max_positions is not None and len(found) > max_positions:
-        raise InputError(f"{run.site.name}: {len(found)} positions are held, limits.max_positions is {max_positions}; nothing was sent.")
+        raise InputError(
+            f"{run.site.name}: {len(found)} positions are held, limits.max_positions is {max_positions}. "
+            "Nothing was sent."
+        )
     for row in found:
-        if max_quantity is not None and not abs(row["quantity"]) <= max_quantity:
+        quantity = number(row["quantity"])
+        if max_quantity is not None and not (quantity is not None and abs(quantity) <= max_quantity):
             raise InputError(
-                f"{run.site.name}: the position {row['id']} is {row['quantity']}, limits.max_quantity is {max_quantity}; "
-                "nothing was sent."
+                f"{run.site.name}: the position {row['id']} is {row['quantity']}, limits.max_quantity is "
+                f"{max_quantity:g}. Nothing was sent."
             )
 
 
-def _object(row: dict[str, t.Any], after: float, result: str, why: str) -> Object:
+def _object(row: dict[str, t.Any], after: t.Any, result: str, why: str) -> Object:
     return Object(row["id"], "position", row["quantity"], after, result, why)

@@ -10,13 +10,19 @@ import dataclasses
 import math
 import typing as t
 
-from ..._common.errors import InputError, Refused, Unsupported
+from ..._common.errors import CallError, InputError, Unsupported
 from ..._common.outcome import Object, Outcome
 from ..._common.waiter import wait_until
 from ..profile import Action, Listing
-from .run import Run
+from ..site import Rows
+from ..states import UNKNOWN
+from ..wire import number
+from .run import Run, Told
 
 Values = dict[str, t.Any]
+
+# Seconds after which a thing that was refused, and has not changed, is believed to stay as it is.
+_STANDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +37,12 @@ class Change:
     for_one: Action | None
 
     def read(self, run: Run) -> Values:
-        return {row["id"]: _plain(row.get(self.field)) for row in run.rows(self.listing)}
+        """Return id -> value. What the platform tells twice, and differently, is ``unknown``. Raises CallError."""
+        seen: Values = {}
+        for row in run.rows(self.listing):
+            value = _plain(row.get(self.field))
+            seen[row["id"]] = value if same(seen.get(row["id"], value), value) else UNKNOWN
+        return seen
 
     def check(self, run: Run) -> None:
         run.site.check(self.listing.request, *[action.request for action in (self.for_all, self.for_one) if action])
@@ -43,89 +54,93 @@ def ensure(run: Run, change: Change, wanted: str, goal: t.Callable[[Values], Val
     before = change.read(run)
     target = {key: _plain(value) for key, value in goal(before).items()}
     missing = sorted(set(target) - set(before))
-    if missing:
+    if not target and whole:
+        run.gate.note(f"the platform lists no {change.kind} at all")
+    elif missing or not target:
         raise InputError(
             f"{run.site.name}: there is no {change.kind} {', '.join(missing)}; "
             f"{run.site.profile.title} has {', '.join(sorted(before)) or 'none'}. Nothing was sent."
         )
-    todo = {key: value for key, value in target.items() if not _same(before[key], value)}
-    refusals = _send(run, change, before, target, todo, wanted, whole=whole) if todo else {}
+    todo = {key: value for key, value in target.items() if not same(before[key], value)}
+    told = _send(run, change, before, target, todo, wanted, whole=whole) if todo else Told()
+    problem, error = "", told.error
     after = before | target
-    if not run.gate.check_mode:
-        after = wait_until(
-            lambda: change.read(run), lambda seen: all(_same(seen.get(key), value) for key, value in target.items()), run.part_budget()
-        )[1]
+    if not run.gate.check_mode and todo:
+        try:
+            after = _read_back(run, change, target, told)
+        except CallError as exc:
+            after = dict.fromkeys(target, UNKNOWN)
+            problem, error = f"the {change.kind}s cannot be read back: {exc}", error or exc
     changed = "would be changed" if run.gate.check_mode else "changed"
-    objects = [_object(change, key, before, after, value, changed) for key, value in target.items()]
-    wrong = [item for item in objects if not _same(item.after, target[item.id])]
-    untold = [
-        f"{item.id} is {item.after}, not {target[item.id]}" + (f" ({refusals[item.id]})" if item.id in refusals else "")
-        for item in wrong
-    ]
+    objects = [_object(change, key, before, after, value, told, changed) for key, value in target.items()]
+    left = [item for item in objects if not same(item.after, target[item.id])]
+    if left and not problem:
+        problem = "; ".join(f"{item.id} is {item.after}, not {target[item.id]}" for item in left)
+        problem += f"; {told.error}" if told.error else ""
     return run.outcome(
         change.capability,
         wanted,
         before={key: before[key] for key in target},
         after={key: after.get(key) for key in target},
         objects=objects,
-        problem="; ".join(untold),
-        refused=bool(wrong) and all(item.id in refusals for item in wrong),
+        problem=problem,
+        refused=told.refused([item.id for item in left]),
+        error=error,
     )
 
 
-def _send(
-    run: Run, change: Change, before: Values, target: Values, todo: Values, wanted: str, *, whole: bool
-) -> dict[str, str]:
-    """Send what is to do; return what the platform refused, with its reason. A refusal does not hide the others."""
+def same(seen: t.Any, value: t.Any) -> bool:
+    """Whether two values are equal; numbers are as far as a platform's own rounding allows."""
+    if isinstance(seen, float) and isinstance(value, float):
+        return math.isclose(seen, value, rel_tol=1e-6, abs_tol=1e-9)
+    return type(seen) is type(value) and bool(seen == value)
 
+
+def _read_back(run: Run, change: Change, target: Values, told: Told) -> Values:
+    budget = run.part_budget()
+
+    def settled(seen: Values) -> bool:
+        open_still = {key for key, value in target.items() if not same(seen.get(key), value)}
+        hopeless = told.error is not None or open_still <= told.refusals.keys()
+        return not open_still or (hopeless and budget.elapsed > _STANDS)
+
+    return wait_until(lambda: change.read(run), settled, budget)[1]
+
+
+def _send(run: Run, change: Change, before: Values, target: Values, todo: Values, wanted: str, *, whole: bool) -> Told:
     def landed(keys: t.Iterable[str]) -> bool:
         seen = change.read(run)
-        return all(_same(seen.get(key), target[key]) for key in keys)
+        return all(same(seen.get(key), target[key]) for key in keys)
 
-    values = set(target.values())
-    if change.for_all and whole and len(values) == 1:
-        value = next(iter(values))
+    one_value = len(set(target.values())) == 1
+    if change.for_all and whole and one_value:
+        value = next(iter(target.values()))
         names = {"value": value, "percentage": value}
-        run.act(change.for_all, f"{change.kind}s: {wanted}", f"{len(todo)} of {len(before)}", names, lambda: landed(todo))
-        return {}
+        why = f"{len(todo)} of {len(before)}"
+        return run.tell_all(change.for_all, f"{change.kind}s: {wanted}", why, names, lambda: landed(todo))
     if change.for_one is None:
         raise Unsupported(
             f"{run.site.name}: {run.site.profile.title} can do this to all {change.kind}s at once only, not to "
             f"{', '.join(sorted(target))}; nothing was sent."
         )
-    refusals = {}
-    for key, value in todo.items():
-        names = {"id": key, "symbol": key, "value": value, "percentage": value}
-        why = f"{key}: {before[key]} -> {value}"
-        try:
-            run.act(change.for_one, f"{change.kind}: {wanted}", why, names, lambda key=key: landed([key]))
-        except Refused as exc:
-            refusals[key] = str(exc)
-    return refusals
+    rows: Rows = [{"id": key, "symbol": key, "value": value, "percentage": value} for key, value in todo.items()]
+    return run.tell_each(
+        rows,
+        change.for_one,
+        f"{change.kind}: {wanted}",
+        lambda row: f"{row['id']}: {before[row['id']]} -> {row['value']}",
+        lambda key: landed([key]),
+    )
 
 
-def _object(
-    change: Change, key: str, before: Values, after: Values, value: t.Any, changed: str
-) -> Object:
+def _object(change: Change, key: str, before: Values, after: Values, value: t.Any, told: Told, changed: str) -> Object:
     seen = after.get(key)
-    result = "not changed"
-    if _same(seen, value):
-        result = "unchanged" if _same(before[key], value) else changed
-    return Object(key, change.kind, before[key], seen, result)
-
-
-def _same(seen: t.Any, wanted: t.Any) -> bool:
-    """Whether two values are equal; numbers are when they differ by no more than platforms round."""
-    if isinstance(seen, float) and isinstance(wanted, float):
-        return math.isclose(seen, wanted, rel_tol=1e-6, abs_tol=1e-9)
-    return bool(seen == wanted)
+    reached = same(seen, value)
+    result = "unchanged" if reached and same(before[key], value) else changed if reached else "not changed"
+    return Object(key, change.kind, before[key], seen, result, "" if reached else told.refusals.get(key, ""))
 
 
 def _plain(value: t.Any) -> t.Any:
     """Numbers compare as numbers, whether the platform writes 0, 0.0 or "0"."""
-    if isinstance(value, bool) or value is None:
-        return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return value
+    found = number(value)
+    return value if found is None else found

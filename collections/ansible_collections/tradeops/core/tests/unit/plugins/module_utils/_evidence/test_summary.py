@@ -153,11 +153,23 @@ def test_something_weaker_or_else_does_not_make_good(
 def test_an_order_to_the_fleet_is_followed_by_one_to_each_site(book: t.Any) -> None:
     book.start(["a"])
     common = {"state": "halted", "exact": False}
-    fleet = {**common, "cancel_orders": False, "block_only": True}
-    book.result("a", "unproven", 1.0, action="tradeops.core.trading_state_fleet", parameters=fleet)
+    fleet = {**common, "cancel_orders": False, "block_only": True, "on_failure": "report"}
+    for word in ("unproven", "ordered"):
+        book.result("a", word, 1.0, action="tradeops.core.trading_state_fleet", parameters=fleet)
+    assert evidence(book, current=book.journal.run).verdict.word == "not_proven", "an order is no proof"
+    assert [step.word for step in site(evidence(book), "a").troubles] == ["unproven", "ordered"]
     book.result("a", "proven", 2.0, parameters=common | {"cancel_orders": True})
     book.end()
-    assert evidence(book).verdict.word == "proven"
+    found = evidence(book)
+    assert found.verdict.word == "proven"
+    assert [step.word for step in site(found, "a").troubles] == ["unproven"]
+
+
+def test_a_word_that_is_not_known_proves_nothing(book: t.Any) -> None:
+    book.start(["a"])
+    book.result("a", "splendid")
+    book.end()
+    assert site(evidence(book), "a").word == "unproven"
 
 
 def test_items_of_a_loop_are_told_apart(book: t.Any) -> None:

@@ -12,7 +12,13 @@ import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._platform import door
 from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
-from ansible_collections.tradeops.core.plugins.module_utils._platform.verbs import orders, positions, run, things, trading
+from ansible_collections.tradeops.core.plugins.module_utils._platform.verbs import (
+    orders,
+    positions,
+    run,
+    things,
+    trading,
+)
 from ansible_collections.tradeops.core.tests.unit.fake_platform import PROFILE, SECRETS, Platform
 
 Result = dict[str, t.Any]

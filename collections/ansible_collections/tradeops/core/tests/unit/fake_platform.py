@@ -131,6 +131,10 @@ LOGIN_PROFILE = PROFILE.replace(
 )
 
 
+# Faults of orders and not of requests.
+ORDERS = ("refuse", "filled", "reopen")
+
+
 @dataclasses.dataclass(frozen=True)
 class Request:
     """One request as it came."""
@@ -209,7 +213,7 @@ class Platform:
         self.live_tokens: set[str] = set()
         self.logins = 0
         self._stop = threading.Event()
-        server = http.server.ThreadingHTTPServer if ":" not in host else _Six
+        server = _Six if ":" in host else _Server
         self._server = server((host, 0), _handler(self), bind_and_activate=True)
         self._server.daemon_threads = True
         if context is not None:
@@ -369,7 +373,14 @@ def _order(key: str, symbol: str, number: int) -> dict[str, t.Any]:
     return {"id": key, "symbol": symbol, "account": "a1", "strategy": f"s{number % 2}", "quantity": 1}
 
 
-class _Six(http.server.ThreadingHTTPServer):
+class _Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 256
+
+    def handle_error(self, *_args: t.Any) -> None:
+        """Stay silent about clients that break off, such as those that do not trust our certificate."""
+
+
+class _Six(_Server):
     address_family = socket.AF_INET6
 
 
@@ -413,7 +424,7 @@ def _handler(platform: Platform) -> type[http.server.BaseHTTPRequestHandler]:
             )
             with platform.lock:
                 platform.requests.append(request)
-                met = [fault for fault in platform.faults if fault.meets(request)]
+                met = [fault for fault in platform.faults if fault.kind not in ORDERS and fault.meets(request)]
             self._misbehave(request, met[0] if met else Fault("none"))
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve

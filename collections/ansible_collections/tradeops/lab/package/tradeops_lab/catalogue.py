@@ -66,12 +66,31 @@ def _services(where: str, entries: list[t.Any]) -> dict[str, str | None]:
 
 
 def select(known: dict[str, Site], wanted: t.Iterable[str] | None) -> list[Site]:
-    """Return the sites named in ``wanted`` in the order of the catalogue, all where it is None. Raises LabError."""
+    """Return the sites named in ``wanted`` in the order of the catalogue, all where it is None. Raises LabError.
+
+    ``name*100`` names a hundred sites like ``name``, for measuring.
+    """
     if wanted is None:
         return list(known.values())
-    names = set(wanted)
+    counts = dict(_counted(name) for name in wanted)
+    names = set(counts)
     for name in sorted(names - set(known)):
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise LabError(f"--sites: there is no site {name!r}{hint}; known: {', '.join(known)}")
-    return [site for site in known.values() if site.name in names]
+    return [copy for site in known.values() if site.name in names for copy in _copies(site, counts[site.name])]
+
+
+def _counted(name: str) -> tuple[str, int]:
+    """Read ``name`` or ``name*count``. Raises LabError."""
+    site, star, count = name.partition("*")
+    if star and not (count.isdecimal() and int(count)):
+        raise LabError(f"--sites: {name!r}: after * comes how many there are to be")
+    return site, int(count) if star else 0
+
+
+def _copies(site: Site, count: int) -> list[Site]:
+    """Return the site itself, or ``count`` sites like it, which share its Redis database."""
+    if not count:
+        return [site]
+    return [dataclasses.replace(site, name=f"{site.name}-{number:03d}") for number in range(1, count + 1)]

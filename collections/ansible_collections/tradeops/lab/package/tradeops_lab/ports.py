@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The ports of a lab: one block, claimed as a whole.
 
-A lab owns a block of a hundred ports below the range from which the kernel takes ports for outgoing connections. The
+A lab owns a block of ports below the range from which the kernel takes ports for outgoing connections. The
 first port of the block is bound before the others are looked at and stays bound: `up` gives the listening socket to the
 notification sink. So two labs never share a block, also when they start at the same moment, and no file has to say so.
 """
@@ -16,7 +16,7 @@ import socket
 
 from .errors import LabError
 
-BLOCK = 100
+BLOCK = 150
 _FIRST = 20000
 _LAST = 32768  # where Linux begins with ports for outgoing connections unless it is told otherwise
 HOST = "127.0.0.1"

@@ -10,7 +10,7 @@ import typing as t
 
 from ..._common.errors import CallError, InputError, Unsupported
 from ..._common.outcome import Object, Outcome
-from ..._common.waiter import wait_until
+from ..._common.waiter import Deadline, wait_until
 from ..profile import Action, Orders
 from ..site import Rows
 from ..states import UNKNOWN
@@ -40,7 +40,7 @@ def ensure_no_open_orders(
         )
     if found:
         run.require_state(needed(run, orders, scope), "cancel orders")
-    part = cancel(run, scope, found)
+    part = cancel(run, scope, found, run.part_budget())
     return run.outcome(
         "orders",
         "no open order" + "".join(f", {key} {value}" for key, value in scope.items()),
@@ -97,10 +97,11 @@ def still_open(run: Run, scope: Scope, asked: t.Collection[str]) -> dict[str, st
     return left
 
 
-def cancel(run: Run, scope: Scope, found: Rows | None) -> Part:
+def cancel(run: Run, scope: Scope, found: Rows | None, budget: Deadline) -> Part:
     """Cancel the orders ``found`` in the scope and read back, from the platform and its witness, that none is open.
 
     None for ``found``: they could not be listed. Then all of the scope are cancelled unseen, where the platform can.
+    ``budget``: for how long orders are awaited that are still open.
     """
     orders: Orders = run.site.require("orders")
     rows, asked = found or [], {row["id"] for row in found or []}
@@ -110,7 +111,7 @@ def cancel(run: Run, scope: Scope, found: Rows | None) -> Part:
     if run.gate.check_mode and rows:
         return Part([Object(row["id"], "order", "open", "open", "would be cancelled") for row in rows], left=len(rows))
     try:
-        left = _wait(run, scope, asked, told)
+        left = _wait(run, scope, asked, told, budget)
     except CallError as exc:
         objects = [
             Object(row["id"], "order", "open", UNKNOWN, "unproven", told.refusals.get(row["id"], "")) for row in rows
@@ -132,16 +133,16 @@ def cancel(run: Run, scope: Scope, found: Rows | None) -> Part:
     return Part(objects, len(left), what, told.refused(left), told.error, entered)
 
 
-def _wait(run: Run, scope: Scope, asked: set[str], told: Told) -> dict[str, str]:
+def _wait(run: Run, scope: Scope, asked: set[str], told: Told, budget: Deadline) -> dict[str, str]:
     """Look until nothing is open, or nothing else is to be expected for what is."""
-    budget = run.part_budget()
+    began = budget.elapsed
 
     def settled(left: dict[str, str]) -> bool:
         waiting = left.keys() & (asked - told.refusals.keys())
         entered = any(who == _AT_THE_PLATFORM and key not in asked for key, who in left.items())
         # New orders do not go away by waiting: the caller cancels them too, or says that trading goes on.
         hopeless = told.error is not None or not waiting
-        return not left or (hopeless and (entered or budget.elapsed > _STANDS))
+        return not left or (hopeless and (entered or budget.elapsed - began > _STANDS))
 
     return wait_until(lambda: still_open(run, scope, asked), settled, budget)[1]
 

@@ -11,7 +11,7 @@ import typing as t
 
 from ..._common.errors import CallError, InputError, LeaseHeld, Refused, TradeopsError, Unproven, Unsupported
 from ..._common.outcome import Object, Outcome
-from ..._common.waiter import wait_until
+from ..._common.waiter import Deadline, wait_until
 from .. import planner
 from ..profile import Action, Trading, Transition
 from ..site import READ_ATTEMPTS, Reading
@@ -92,8 +92,10 @@ class _Steps:
                 self._step("orders", self._cancel)
             if self.wish.flattens:
                 self._step("positions", self._close)
-            # What still holds positions is not stopped: a stopped platform could no longer close them.
-            if stage != self.goal and not self._trouble("positions"):
+            if self._trouble("positions"):
+                # What still holds positions is not stopped: a stopped platform could no longer close them.
+                self.watch = dataclasses.replace(self.watch, goal=stage)
+            elif stage != self.goal:
                 self._move(self.goal)
             sight = self._predict() if self.run.gate.check_mode else self._prove()
         except (CallError, LeaseHeld, Unproven) as exc:
@@ -180,7 +182,7 @@ class _Steps:
         orders = self.run.site.require("orders")
         action = order_verbs.chosen(orders, self.wish.scope)
         part = Part()
-        for _round in range(_ROUNDS):
+        for turn in range(_ROUNDS):
             try:
                 found = order_verbs.listed(self.run, orders, self.wish.scope)
             except CallError as exc:
@@ -194,9 +196,12 @@ class _Steps:
                 return Part(
                     left=len(found), problem=f"{len(found)} orders are open and {self._cannot(action)}", refused=True
                 )
-            part = order_verbs.cancel(self.run, self.wish.scope, found)
+            share = Deadline(self.run.part_budget().seconds / (_ROUNDS - turn))
+            part = order_verbs.cancel(self.run, self.wish.scope, found, share)
             self.objects |= {(item.kind, item.id): item for item in part.objects}
-            if not part.entered or self.run.deadline.over:
+            # What is still listed as open may have been opened again under its old id.
+            again = part.entered or (part.left and action and action.repeatable and not part.refused and not part.error)
+            if not again or self.run.deadline.over:
                 break
         return part
 

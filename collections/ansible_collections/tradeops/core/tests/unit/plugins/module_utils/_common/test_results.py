@@ -21,7 +21,14 @@ def test_tally_counts_what_became_of_objects() -> None:
 
 @pytest.mark.parametrize(
     ("result", "failed"),
-    [("proven", False), ("unchanged", False), ("planned", False), ("refused", True), ("unproven", True), ("unreachable", True)],
+    [
+        ("proven", False),
+        ("unchanged", False),
+        ("planned", False),
+        ("refused", True),
+        ("unproven", True),
+        ("unreachable", True),
+    ],
 )
 def test_a_result_says_whether_it_failed(result: str, failed: bool) -> None:
     outcome = Outcome("s", "trading", "halted", result, True, {"state": "a"}, {"state": "b"})  # type: ignore[arg-type]
@@ -65,4 +72,6 @@ def test_a_wrong_argument_is_one_sentence_with_the_site(more: dict[str, object],
     with pytest.raises(InputError) as caught:
         SPEC.validate("bench-1", given)
     text = str(caught.value)
-    assert text.startswith("bench-1: ") and text.endswith("Nothing was sent.") and problem in text and "s3cr3t" not in text
+    assert (
+        text.startswith("bench-1: ") and text.endswith("Nothing was sent.") and problem in text and "s3cr3t" not in text
+    )

@@ -81,7 +81,10 @@ pair: [1, 2]
         ("name: x\nseconds: .nan", "a.yml:2: seconds: nan is not a number that can be used"),
         ("name: x\nseconds: .inf", "a.yml:2: seconds: inf is not a number"),
         ("name: x\nshown: 1", "a.yml:2: shown: expected true or false, found 1"),
-        ("name: x\ninner:\n  kind: opne", "a.yml:3: inner.kind: 'opne' is not one of open, closed, 1 (did you mean 'open'?)"),
+        (
+            "name: x\ninner:\n  kind: opne",
+            "a.yml:3: inner.kind: 'opne' is not one of open, closed, 1 (did you mean 'open'?)",
+        ),
         ("name: x\ninner:\n  kind: true", "a.yml:3: inner.kind: True is not one of"),
         ("name: x\ninner:\n  kind: open\n  find: a[", "a.yml:4: inner.find: not a JMESPath expression"),
         ("name: x\ninner:\n  kind: open\n  find: nosuch(@)", "a.yml:4: inner.find: not a JMESPath expression: Unknown"),

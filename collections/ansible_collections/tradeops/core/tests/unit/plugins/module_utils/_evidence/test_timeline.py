@@ -31,9 +31,9 @@ def test_every_site_has_a_lane_inside_the_picture(book: t.Any, count: int) -> No
     assert found.height <= 100 * 12 + 80
     assert found.font >= 9
     for lane in found.lanes:
-        for bar in lane.bars:
-            assert found.left <= bar.x
-            assert bar.x + bar.width <= found.right + 0.1
+        for drawn in lane.bars:
+            assert found.left <= drawn.x
+            assert drawn.x + drawn.width <= found.right + 0.1
     assert 2 <= len(found.ticks) <= 14
 
 
@@ -53,7 +53,7 @@ def test_a_moment_can_still_be_seen(book: t.Any) -> None:
     book.result("a", "proven", 1.0, duration=0.0)
     book.result("a", "proven", 4000.0, parameters={})
     book.end(5000.0)
-    assert min(bar.width for bar in drawing(book).lanes[0].bars) >= 3
+    assert min(drawn.width for drawn in drawing(book).lanes[0].bars) >= 3
     assert drawing(book).ticks[-1].text.endswith("min")
 
 

@@ -18,8 +18,8 @@ from ansible_collections.tradeops.core.plugins.module_utils._platform.profile im
     Action,
     Listing,
     Profile,
-    load,
 )
+from ansible_collections.tradeops.core.plugins.module_utils._platform.profiles import load  # noqa: E402
 
 PROFILES = ROOT / "collections" / "ansible_collections" / "tradeops" / "core" / "profiles"
 PAGE = ROOT / "docs" / "modules.md"

@@ -48,12 +48,16 @@ class Lab:
         folder = pathlib.Path(os.environ["TRADEOPS_LAB_DIR"])
         facts = json.loads((folder / "lab.json").read_text(encoding="utf-8"))
         # GrandModel is stopped by scaling its workloads, which the playbooks cannot do yet: it has no profile.
-        return cls(facts["control"], [name for name, site in facts["sites"].items() if site["platform"] != "grandmodel"])
+        return cls(
+            facts["control"], [name for name, site in facts["sites"].items() if site["platform"] != "grandmodel"]
+        )
 
     def call(self, method: str, path: str, body: t.Any = None) -> t.Any:
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.control + path, content, {"Content-Type": "application/json"}, method=method)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        request = urllib.request.Request(
+            self.control + path, content, {"Content-Type": "application/json"}, method=method
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
 
     def truth(self, site: str) -> dict[str, t.Any]:
@@ -91,7 +95,14 @@ def _play_all(lab: Lab, quiet: bool) -> None:
     for site, fault in LIARS.items():
         print(f"  {site}: {fault['kind']}{' on ' + fault['method'] if 'method' in fault else ''}")
         lab.fault(site, fault)
-    play("emergency_stop.yml", *reason("stop with liars"), "-e", "emergency_stop_wait_timeout=15", succeeds=False, quiet=quiet)
+    play(
+        "emergency_stop.yml",
+        *reason("stop with liars"),
+        "-e",
+        "emergency_stop_wait_timeout=15",
+        succeeds=False,
+        quiet=quiet,
+    )
     for site in honest:
         expect(lab, site, state="halted", orders=0)
     for site in LIARS:
@@ -140,7 +151,9 @@ def play(playbook: str, *arguments: str, succeeds: bool = True, quiet: bool) -> 
     if (done.returncode == 0) is not succeeds:
         if quiet:
             print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
-        raise DrillError(f"{playbook} ended with exit code {done.returncode}; it should have {'succeeded' if succeeds else 'failed'}")
+        raise DrillError(
+            f"{playbook} ended with exit code {done.returncode}; it should have {'succeeded' if succeeds else 'failed'}"
+        )
 
 
 def expect(lab: Lab, site: str, *, state: str, orders: int | None = None) -> None:
@@ -148,7 +161,9 @@ def expect(lab: Lab, site: str, *, state: str, orders: int | None = None) -> Non
     truth = lab.truth(site)
     fine = {state, "stopped"} if state == "halted" else {state}
     if truth["state"] not in fine or (orders is not None and truth["open_orders"] != orders):
-        raise DrillError(f"{site} should be {state}; in truth it is {truth['state']} with {truth['open_orders']} open orders")
+        raise DrillError(
+            f"{site} should be {state}; in truth it is {truth['state']} with {truth['open_orders']} open orders"
+        )
 
 
 if __name__ == "__main__":

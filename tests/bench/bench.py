@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How fast many sites are stopped, as ratios of one run on one machine. Figures inform; they fail nothing.
 
-Everything is measured as a user meets it: whole ``ansible-playbook`` processes against simulated sites with real databases.
+Everything is measured as a user meets it: whole ``ansible-playbook`` processes, and simulated sites with real
+databases.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ class Lab:
 
     def call(self, method: str, path: str, body: t.Any = None) -> t.Any:
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.control + path, content, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            self.control + path, content, {"Content-Type": "application/json"}, method=method
+        )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
@@ -183,8 +186,18 @@ def measure(lab: Lab, repeats: int) -> list[Line]:
         ratio("the last site has the order to block", order, empty, 2.0),
         ratio("block: the whole process", block, empty, 2.0),
         ratio("proven stop: the whole process", stop, empty, 6.0),
-        Line("same calls by ansible.builtin.uri", f"{uri:.1f} s, {uri / stop:.1f} x the proven stop", ">= 8 x", uri / stop >= 8),
-        Line("one hung site: median time to proof of the others", f"{slowest:.2f} x as without", "<= 1.2 x", slowest <= 1.2),
+        Line(
+            "same calls by ansible.builtin.uri",
+            f"{uri:.1f} s, {uri / stop:.1f} x the proven stop",
+            ">= 8 x",
+            uri / stop >= 8,
+        ),
+        Line(
+            "one hung site: median time to proof of the others",
+            f"{slowest:.2f} x as without",
+            "<= 1.2 x",
+            slowest <= 1.2,
+        ),
         Line("memory of the controller", f"{memory:.0f} MiB", "< 300 MB", memory < 286),
     ]
 
@@ -194,15 +207,15 @@ def ratio(what: str, seconds: float, empty: float, most: float) -> Line:
 
 
 def times_to_proof(lab: Lab, *, hang: bool) -> list[float]:
-    """Return the times to proof of all sites but the first, which hangs if asked."""
+    """Return the times to proof of all sites but the first, which hangs if asked. The results come in its order."""
     lab.reset(market=True)
     path = f"{lab.folder}/times.json"
     extra = {"bench_times": path, "bench_on_failure": "report", "tradeops_wait_timeout": 10}
     if hang:
         lab.call("PUT", f"/sites/{lab.sites[0]}/faults", {"faults": [{"kind": "hang"}]})
     lab.play("stop", "-e", json.dumps(extra))
-    times = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    return [seconds for site, seconds in times.items() if site != lab.sites[0]]
+    times: list[float] = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    return times[1:]
 
 
 def progress(text: str) -> None:
@@ -215,14 +228,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tradeops-bench-") as folder:
-        os.chmod(folder, 0o755)  # PostgreSQL runs as another user when the bench runs as root
+        os.chmod(folder, 0o755)  # noqa: S103 - PostgreSQL runs as another user when the bench runs as root
         with Lab(folder, given.sites) as lab:
             lines = measure(lab, given.repeats)
     width = max(len(line.what) for line in lines)
     for line in lines:
         print(f"{line.what:<{width}}  {line.measured:<32} {line.target:<9} {'' if line.met else 'MISSED'}".rstrip())
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "bench.json").write_text(json.dumps([dataclasses.asdict(line) for line in lines], indent=1), encoding="utf-8")
+    (RESULTS / "bench.json").write_text(
+        json.dumps([dataclasses.asdict(line) for line in lines], indent=1), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import yaml
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import ProfileError
 from ansible_collections.tradeops.core.plugins.module_utils._common.typed import Expression
 from ansible_collections.tradeops.core.plugins.module_utils._platform import profile as schema
+from ansible_collections.tradeops.core.plugins.module_utils._platform import profiles
 
 GUIDE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "profiles.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
@@ -99,14 +100,14 @@ def default(field: dataclasses.Field[t.Any]) -> str:
 
 
 def test_complete_example_loads() -> None:
-    found = schema.parse(complete_example(), FILE)
+    found = profiles.parse(complete_example(), FILE)
     assert found.name == pathlib.Path(FILE).stem
     assert found.capabilities.trading
     assert found.capabilities.trading.witness
 
 
 def test_first_step_loads_by_itself() -> None:
-    assert schema.parse(BLOCKS[0], FILE).capabilities.trading
+    assert profiles.parse(BLOCKS[0], FILE).capabilities.trading
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_every_snippet_is_right(block: str) -> None:
     part = yaml.safe_load(block)
     if set(part) <= PROFILE_KEYS:
         whole = laid_over(yaml.safe_load(complete_example()), part)
-        schema.parse(yaml.safe_dump(whole, sort_keys=False), FILE)
+        profiles.parse(yaml.safe_dump(whole, sort_keys=False), FILE)
     else:
         assert "tradeops_profile" in block, "neither a part of a profile nor an inventory"
 
@@ -128,7 +129,7 @@ def test_error_messages_are_real(row: list[str]) -> None:
     line = f"{right}\n" if wrong == "(nothing)" else right
     assert line in example
     with pytest.raises(ProfileError) as caught:
-        schema.parse(example.replace(line, "" if wrong == "(nothing)" else wrong, 1), FILE)
+        profiles.parse(example.replace(line, "" if wrong == "(nothing)" else wrong, 1), FILE)
     assert str(caught.value) == said
 
 

@@ -10,7 +10,14 @@ import pytest
 from operating import Operator
 from simulator_ground import Ground
 
-SITES = ("flashmm-primary", "adaptive-order-book-primary", "ai-trading-primary", "smc-agent-primary", "alpaca-paper", "practice-sim")
+SITES = (
+    "flashmm-primary",
+    "adaptive-order-book-primary",
+    "ai-trading-primary",
+    "smc-agent-primary",
+    "alpaca-paper",
+    "practice-sim",
+)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ from __future__ import annotations
 import pathlib
 import typing as t
 
+from simulator_ground import Ground
+
 from ansible_collections.tradeops.core.plugins.module_utils._platform.door import execute
 from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
-from simulator_ground import Ground
 
 LAB_PROFILES = pathlib.Path(__file__).parents[2] / "collections/ansible_collections/tradeops/lab/profiles"
 

@@ -1,17 +1,18 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every verb on every platform that has it: plan without a write, act with proof, and find nothing to do the second time."""
+"""Every verb on every platform that has it: plan without a write, act with proof, find nothing the second time."""
 
 from __future__ import annotations
 
 import typing as t
 
 import pytest
-from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
 from conftest import SITES
 from operating import Operator
 from simulator_ground import Ground
+
+from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
 
 READ_ONLY = {"trading_info", "health_gate"}
 
@@ -23,7 +24,13 @@ CASES: dict[str, list[tuple[dict[str, t.Any], tuple[str, ...]]]] = {
         ({"state": "flat"}, SITES),
         (
             {"state": "reducing"},
-            ("flashmm-primary", "adaptive-order-book-primary", "ai-trading-primary", "smc-agent-primary", "practice-sim"),
+            (
+                "flashmm-primary",
+                "adaptive-order-book-primary",
+                "ai-trading-primary",
+                "smc-agent-primary",
+                "practice-sim",
+            ),
         ),
         ({"state": "stopped"}, ("ai-trading-primary", "smc-agent-primary", "practice-sim")),
         ({"state": "stopped", "cancel_orders": True}, ("ai-trading-primary", "practice-sim")),

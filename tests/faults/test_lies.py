@@ -102,7 +102,9 @@ def test_a_stale_answer_that_says_halted_is_not_believed(ground: Ground, operato
 
 
 @pytest.mark.parametrize("kind", ["html", "truncate"])
-def test_a_state_that_cannot_be_read_is_unknown_and_does_not_pass(ground: Ground, operator: Operator, kind: str) -> None:
+def test_a_state_that_cannot_be_read_is_unknown_and_does_not_pass(
+    ground: Ground, operator: Operator, kind: str
+) -> None:
     ground.faults(SITE, {"kind": kind, "path": STATUS})
     assert naive(ground, *STOP)
     result = stop(operator, wait_timeout=2)

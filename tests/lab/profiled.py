@@ -15,6 +15,7 @@ from simulator_ground import BUDGET, Answer, Ground, request
 
 from ansible_collections.tradeops.core.plugins.module_utils._common.waiter import Deadline
 from ansible_collections.tradeops.core.plugins.module_utils._platform import profile as schema
+from ansible_collections.tradeops.core.plugins.module_utils._platform import profiles
 from ansible_collections.tradeops.core.plugins.module_utils._platform.http import HttpTransport
 from ansible_collections.tradeops.core.plugins.module_utils._platform.site import Ack, Reading, Site
 
@@ -27,7 +28,7 @@ Use = t.Literal["read", "write", "sign-in"]
 def profile_of(platform: str) -> schema.Profile | None:
     """The profile of a platform of the lab, or None when there is none."""
     path = next((path for folder in FOLDERS if (path := folder / f"{platform}.yml").is_file()), None)
-    return schema.load(path) if path else None
+    return profiles.load(path) if path else None
 
 
 def requests_of(value: t.Any, use: Use = "read") -> t.Iterator[tuple[schema.Request, Use]]:
@@ -105,7 +106,7 @@ class Profiled:
 
     def rows(self, listing: schema.Listing | None) -> list[Row]:
         assert listing is not None
-        return self.site.list(listing, Deadline(BUDGET))
+        return self.site.rows(listing, Deadline(BUDGET))
 
     def look_up(self, lookup: schema.Lookup, key: str) -> str:
         return self.site.look_up(lookup, key, Deadline(BUDGET))

@@ -43,7 +43,7 @@ def table(rows: t.Iterable[t.Mapping[str, t.Any]], columns: t.Sequence[str]) -> 
     """Return the lines of a table, a header and a rule first."""
     grid = [list(columns), *[[_cell(row.get(column)) for column in columns] for row in rows]]
     widths = [max(len(line[index]) for line in grid) for index in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in grid]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in grid]
     return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 

@@ -11,8 +11,8 @@ version_added: "0.1.0"
 author: tradeops contributors (@tradeops)
 description:
   - Sends one message to several channels at once, from the controller.
-  - A message counts as delivered when its receiver acknowledged it as its kind does. PagerDuty answers 202 with status success,
-    Jira answers 201 with the key of the new issue, a mail server accepts the message for every recipient.
+  - A message counts as delivered when its receiver acknowledged it as its kind does. PagerDuty answers 202 with status
+    success, Jira answers 201 with the key of the new issue, a mail server accepts the message for every recipient.
   - A message that may have arrived is not sent again.
 extends_documentation_fragment:
   - tradeops.core._attributes
@@ -30,9 +30,10 @@ options:
   channels:
     description:
       - The channels by name.
-      - "Each has a C(kind): C(slack) or C(webhook) need C(url); C(pagerduty) needs C(url) and C(token) (the routing key);
-        C(jira) needs C(url) (of the issue resource), C(token) and C(project), and may have C(issue_type); C(mail) needs C(host),
-        C(sender) and C(recipients), and may have C(port) (25), C(starttls) (true), C(username) and C(password)."
+      - "Each has a C(kind): C(slack) or C(webhook) need C(url); C(pagerduty) needs C(url) and C(token) (the routing
+        key); C(jira) needs C(url) (of the issue resource), C(token) and C(project), and may have C(issue_type); C(mail)
+        needs C(host), C(sender) and C(recipients), and may have C(port) (25), C(starttls) (true), C(username) and
+        C(password)."
       - The addresses of webhooks are treated as secrets.
     type: dict
     required: true
@@ -97,8 +98,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 result:
-  description: V(proven) when every receiver acknowledged, V(unproven) when one did not, V(planned) in check mode, V(unchanged) when
-    nobody was to be told, V(refused) when the input is not usable.
+  description: V(proven) when every receiver acknowledged, V(unproven) when one did not, V(planned) in check mode,
+    V(unchanged) when nobody was to be told, V(refused) when the input is not usable.
   returned: always
   type: str
   sample: proven

@@ -49,9 +49,8 @@ def check(channel: Channel) -> None:
     """Raise InputError when a channel lacks what its kind needs."""
     missing = [name for name in _NEEDS[channel["kind"]] if not channel.get(name)]
     if missing:
-        raise InputError(
-            f"the notification channel {channel['name']!r} of kind {channel['kind']} needs {' and '.join(missing)}; nothing was sent."
-        )
+        what = f"the notification channel {channel['name']!r} of kind {channel['kind']}"
+        raise InputError(f"{what} needs {' and '.join(missing)}; nothing was sent.")
 
 
 def _slack(channel: Channel, message: Message) -> Call:
@@ -70,9 +69,7 @@ def _pagerduty(channel: Channel, message: Message) -> Call:
             "severity": _PAGERDUTY_SEVERITY.get(message.severity, "info"),
             "custom_details": {"text": message.text},
         }
-    return Call(
-        channel["url"], {}, body, lambda status, answer: status == 202 and _get(answer, "status") == "success"
-    )
+    return Call(channel["url"], {}, body, lambda status, answer: status == 202 and _get(answer, "status") == "success")
 
 
 def _jira(channel: Channel, message: Message) -> Call:
@@ -83,7 +80,9 @@ def _jira(channel: Channel, message: Message) -> Call:
         "description": message.text,
     }
     headers = {"Authorization": f"Bearer {channel['token']}"}
-    return Call(channel["url"], headers, {"fields": fields}, lambda status, answer: status == 201 and bool(_get(answer, "key")))
+    return Call(
+        channel["url"], headers, {"fields": fields}, lambda status, answer: status == 201 and bool(_get(answer, "key"))
+    )
 
 
 def _webhook(channel: Channel, message: Message) -> Call:

@@ -69,8 +69,10 @@ def notify(given: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(channels))) as pool:
         problems = list(pool.map(lambda channel: _deliver(channel, message, given, budget), channels))
     objects = [
-        Object(channel["name"], "notification", None, None if problem else "acknowledged", *_said(redactor.text(problem)))
-        for channel, problem in zip(channels, problems)
+        Object(
+            channel["name"], "notification", None, None if problem else "acknowledged", *_said(redactor.text(problem))
+        )
+        for channel, problem in zip(channels, problems, strict=True)
     ]
     failed = [f"{item.id}: {item.why}" for item in objects if item.why]
     result = "unproven" if failed else "proven" if objects else "unchanged"

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STATE = ROOT / ".tradeops" / "drill"
+JOURNALS = STATE / "journal"
 
 # What each liar does in the first stop: a client that trusts status codes would call all of them stopped.
 LIARS: dict[str, dict[str, t.Any]] = {
@@ -74,6 +76,7 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true", help="show the output of a playbook only when it surprises")
     quiet = parser.parse_args().quiet
     lab = Lab.running()
+    shutil.rmtree(STATE, ignore_errors=True)  # the pages of the drill before
     started = time.monotonic()
     try:
         _play_all(lab, quiet)
@@ -81,7 +84,7 @@ def main() -> int:
         print(f"\ndrill: FAILED: {exc}", file=sys.stderr)
         return 1
     print(f"\ndrill: passed in {time.monotonic() - started:.0f} s. What happened, proven, in your browser:")
-    for page in sorted((STATE / "reports").glob("*.html")):
+    for page in sorted(JOURNALS.glob("*.html")):
         print(f"  {page}")
     return 0
 
@@ -131,6 +134,17 @@ def _play_all(lab: Lab, quiet: bool) -> None:
         expect(lab, site, state="active")
     play("status.yml", quiet=False)
 
+    chapter("Each journal is checked against the chain head that its page shows")
+    for page in sorted(JOURNALS.glob("*.html")):
+        verify(page)
+
+
+def verify(page: pathlib.Path) -> None:
+    """Check the journal of a page against the head that was kept beside the page. Raises DrillError."""
+    kept = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["journal"]
+    arguments = json.dumps({"path": kept["path"], "head": kept["head"]})
+    run(["ansible", "localhost", "-m", "tradeops.core.evidence_verify", "-a", arguments], succeeds=True, quiet=True)
+
 
 def reason(text: str) -> tuple[str, str]:
     return "-e", json.dumps({"tradeops_reason": f"drill: {text}"})
@@ -141,8 +155,16 @@ def chapter(title: str) -> None:
 
 
 def play(playbook: str, *arguments: str, succeeds: bool = True, quiet: bool) -> None:
-    """Run a playbook as an operator would. Raises DrillError when its exit code is not the expected one."""
-    command = ["ansible-playbook", "-i", "inventories/lab", f"playbooks/{playbook}", *arguments]
+    """Run a playbook as an operator would."""
+    run(
+        ["ansible-playbook", "-i", "inventories/lab", f"playbooks/{playbook}", *arguments],
+        succeeds=succeeds,
+        quiet=quiet,
+    )
+
+
+def run(command: list[str], *, succeeds: bool, quiet: bool) -> None:
+    """Run a command. Raises DrillError when its exit code is not the expected one."""
     print(f"$ {shlex.join(command)}", flush=True)
     environment = {**os.environ, "TRADEOPS_STATE_DIR": str(STATE)}
     started = time.monotonic()
@@ -151,9 +173,8 @@ def play(playbook: str, *arguments: str, succeeds: bool = True, quiet: bool) -> 
     if (done.returncode == 0) is not succeeds:
         if quiet:
             print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
-        raise DrillError(
-            f"{playbook} ended with exit code {done.returncode}; it should have {'succeeded' if succeeds else 'failed'}"
-        )
+        wanted = "succeeded" if succeeds else "failed"
+        raise DrillError(f"{command[0]} ended with exit code {done.returncode}; it should have {wanted}")
 
 
 def expect(lab: Lab, site: str, *, state: str, orders: int | None = None) -> None:

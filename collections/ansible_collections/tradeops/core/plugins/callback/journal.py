@@ -31,8 +31,8 @@ options:
     description:
       - The folder of the journals. It is made, readable for its owner only, when it does not exist.
       - Put it on a local disk, for every result is written at once.
+      - When it is not given, it is C(journal) in E(TRADEOPS_STATE_DIR), which is C(~/.local/state/tradeops) by default.
     type: path
-    default: ~/.local/state/tradeops/journal
     env:
       - name: TRADEOPS_JOURNAL_DIR
     ini:
@@ -107,7 +107,7 @@ class CallbackModule(CallbackBase):
         self._began = time.monotonic()
         self._play = _Play()
         operation = self._operation_id()
-        folder = pathlib.Path(str(self.get_option("journal_dir"))).expanduser()
+        folder = pathlib.Path(str(self.get_option("journal_dir") or facts.journal_dir(os.environ))).expanduser()
         self._journal = Journal(folder, operation)
         os.environ[facts.ENV_OPERATION] = operation
         os.environ[facts.ENV_JOURNAL_DIR] = str(folder)

@@ -424,8 +424,9 @@ def _handler(platform: Platform) -> type[http.server.BaseHTTPRequestHandler]:
             )
             with platform.lock:
                 platform.requests.append(request)
-                met = [fault for fault in platform.faults if fault.kind not in ORDERS and fault.meets(request)]
-            self._misbehave(request, met[0] if met else Fault("none"))
+                faults = (fault for fault in platform.faults if fault.kind not in ORDERS and fault.meets(request))
+                met = next(faults, Fault("none"))
+            self._misbehave(request, met)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 

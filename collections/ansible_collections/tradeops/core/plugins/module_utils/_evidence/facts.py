@@ -20,6 +20,7 @@ from .._common.errors import InputError
 ENV_OPERATION = "TRADEOPS_OPERATION_ID"
 ENV_OPERATOR = "TRADEOPS_OPERATOR"
 ENV_JOURNAL_DIR = "TRADEOPS_JOURNAL_DIR"
+ENV_STATE_DIR = "TRADEOPS_STATE_DIR"
 ENV_RUN = "TRADEOPS_JOURNAL_RUN"  # the run that writes the journal now: a report made inside it cannot see its end
 ENV_PROBLEM = "TRADEOPS_JOURNAL_PROBLEM"  # why the journal of this run is incomplete
 
@@ -31,6 +32,11 @@ def new_operation_id(at: datetime.datetime | None = None) -> str:
     """Return an id that sorts by time and is safe as a file name, such as ``20261121T030405Z-9f3a6c1b``."""
     moment = at or datetime.datetime.now(datetime.UTC)
     return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def journal_dir(environ: t.Mapping[str, str]) -> str:
+    """Return the folder of the journals when none is named."""
+    return f"{environ.get(ENV_STATE_DIR) or '~/.local/state/tradeops'}/journal"
 
 
 def check_operation_id(text: str) -> str:

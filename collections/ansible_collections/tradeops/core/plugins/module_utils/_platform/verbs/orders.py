@@ -129,7 +129,7 @@ def cancel(run: Run, scope: Scope, found: Rows | None, budget: Deadline) -> Part
         (left.keys() - asked, "are open that were not listed"),
     )
     what = "orders: " + ", ".join(f"{len(some)} {text}" for some, text in counts if some)
-    what += f"; {told.error}" if told.error else ""
+    what += told.why(left)
     return Part(objects, len(left), what, told.refused(left), told.error, entered)
 
 

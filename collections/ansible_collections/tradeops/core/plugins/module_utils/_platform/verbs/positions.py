@@ -144,7 +144,7 @@ def _read_back(run: Run, scope: Scope, found: Rows, told: Told) -> Part:
         objects.append(Object(key, "position", None, left[key], "not closed", "it was not there before"))
     if not left:
         return Part(objects)
-    problem = f"{len(left)} positions are still held" + (f"; {told.error}" if told.error else "")
+    problem = f"{len(left)} positions are still held{told.why(left)}"
     return Part(objects, len(left), problem, refused=told.refused(left), error=told.error)
 
 
@@ -176,11 +176,15 @@ def _held(rows: Rows) -> Rows:
 
 
 def _by_id(rows: Rows) -> dict[str, t.Any]:
-    """Return id -> quantity; what several accounts hold of one symbol is added up."""
+    """Return id -> quantity; what several accounts hold of one symbol is added up, or listed where it adds up to zero."""
     quantities: dict[str, list[t.Any]] = {}
     for row in rows:
         quantities.setdefault(row["id"], []).append(row["quantity"])
-    return {key: NO_NUMBER if NO_NUMBER in several else sum(several) for key, several in quantities.items()}
+
+    def together(several: list[t.Any]) -> t.Any:
+        return NO_NUMBER if NO_NUMBER in several else sum(several) or ", ".join(f"{quantity:g}" for quantity in several)
+
+    return {key: together(several) for key, several in quantities.items()}
 
 
 def _market_closed(run: Run) -> str:

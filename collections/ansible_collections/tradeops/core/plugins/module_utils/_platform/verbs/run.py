@@ -29,6 +29,10 @@ from ..site import NO_ID, Ack, Rows, Site
 
 SENDINGS = 3
 _LANDING = 1.5
+# The part of the whole time budget that is kept for reading back.
+_RESERVE = 0.25
+# How many different reasons a message tells; the objects of the proof tell all.
+_REASONS = 3
 _NEXT = {
     "unproven": "Do not count on it: look at the site and its venue by other means",
     "unreachable": "Look at its address and the network; as far as we know nothing was changed",
@@ -47,6 +51,11 @@ class Told:
     accepted: set[str] = dataclasses.field(default_factory=set)
     error: TradeopsError | None = None
     deferred: bool = False
+
+    def why(self, left: t.Collection[str]) -> str:
+        """Return what was said of those that are left, each reason once, for the end of a sentence."""
+        said = [str(self.error)] if self.error else sorted({self.refusals[key] for key in left if key in self.refusals})
+        return "".join(f"; {reason}" for reason in said[:_REASONS]) + ("; ..." if len(said) > _REASONS else "")
 
     def refused(self, left: t.Collection[str]) -> bool:
         """Whether what is left of the step was refused, and not lost on the way."""
@@ -107,7 +116,7 @@ class Run:
         while True:
             sending += 1
             try:
-                ack = self.gate.write(step, lambda: self.site.send(action, values, self.deadline))
+                ack = self.gate.write(step, lambda: self.site.send(action, values, Deadline(self._spare())))
             except (RateLimited, Unreachable) as exc:
                 self.say(str(exc))
                 ack = self._after_failure(exc, action, landed, last=sending == SENDINGS)
@@ -250,18 +259,22 @@ class Run:
         """Return an Ack to go on to the proof, None to send again; raise when nothing was sent and time is up."""
         if exc.sent is False:
             pause = exc.retry_after if exc.retry_after is not None else 0.2
-            if last or self.deadline.remaining <= pause:
+            if last or self._spare() <= pause:
                 raise exc
             self.deadline.pause(pause)
             return None
         if self._landed(landed):
             return Ack(exc.status or 0, "it took effect all the same", [], certain=False, landed=True)
-        if last or not action.repeatable or self.deadline.over:
+        if last or not action.repeatable or not self._spare():
             return Ack(exc.status or 0, "it was not sent again, for it may still take effect", [], certain=False)
         return None
 
+    def _spare(self) -> float:
+        """Return the seconds that sending may use up; the rest is for looking at what came of it."""
+        return max(0.0, self.deadline.remaining - _RESERVE * self._whole.seconds)
+
     def _landed(self, landed: t.Callable[[], bool]) -> bool:
-        with self.within(min(_LANDING, self.deadline.remaining / 2)):
+        with self.within(min(_LANDING, self._spare())):
             for _attempt in poll(self.deadline):
                 try:
                     if landed():

@@ -75,7 +75,8 @@ def ensure(run: Run, change: Change, wanted: str, goal: t.Callable[[Values], Val
     objects = [_object(change, key, before, after, value, told, changed) for key, value in target.items()]
     left = [item for item in objects if not same(item.after, target[item.id])]
     if left and not problem:
-        problem = "; ".join(f"{item.id} is {item.after}, not {target[item.id]}" for item in left)
+        whys = (f" ({item.why})" if item.why else "" for item in left)
+        problem = "; ".join(f"{item.id} is {item.after}, not {target[item.id]}{why}" for item, why in zip(left, whys))
         problem += f"; {told.error}" if told.error else ""
     return run.outcome(
         change.capability,

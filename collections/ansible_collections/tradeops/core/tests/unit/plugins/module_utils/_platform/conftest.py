@@ -36,7 +36,7 @@ def platform() -> t.Iterator[Platform]:
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (orders, positions, things):
         monkeypatch.setattr(module, "_STANDS", 0.1)
-    monkeypatch.setattr(run, "_LANDING", 0.2)
+    monkeypatch.setattr(run, "_LANDING", 0.15)
     monkeypatch.setattr(trading, "_FIRST_LOOK", 0.3)
 
 
@@ -51,7 +51,7 @@ def do(platform: Platform, tmp_path: pathlib.Path) -> Do:
             "profile_text": PROFILE,
             "urls": {"api": platform.url},
             "secrets": SECRETS,
-            "wait_timeout": 2.0,
+            "wait_timeout": 3.0,
             "request_timeout": 0.4,
             "lease_dir": str(tmp_path / "leases"),
         }

@@ -36,7 +36,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def get(url: str, *, method: str = "GET", timeout: float = 0.4, **trust: t.Any) -> Reply:
+def get(url: str, *, method: str = "GET", timeout: float = 0.3, **trust: t.Any) -> Reply:
     transport = HttpTransport(timeout=timeout, **trust)
     try:
         return transport.exchange(method, url, HEADERS, None, Deadline(5), write=method != "GET")
@@ -93,12 +93,12 @@ def test_a_refused_connection_was_not_sent() -> None:
 @pytest.mark.parametrize(
     ("kind", "seconds", "text"),
     [
-        ("hang", 0, "no answer within 0.4 s"),
+        ("hang", 0, "no answer within 0.3 s"),
         ("reset", 0, "connection reset by peer"),
         ("reset_after", 0, "connection reset by peer"),
         ("truncate", 0, "the answer was cut off after"),
-        ("drip", 0.05, "no answer within 0.4 s"),
-        ("drip_headers", 0.05, "no answer within 0.4 s"),
+        ("drip", 0.05, "no answer within 0.3 s"),
+        ("drip_headers", 0.05, "no answer within 0.3 s"),
     ],
 )
 def test_what_was_cut_short_may_have_landed(platform: Platform, kind: str, seconds: float, text: str) -> None:
@@ -181,7 +181,7 @@ def test_a_hung_resolver_keeps_the_budget(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     exc = failure("http://site.example/x")
     stop.set()
-    assert exc.sent is False and "the name site.example was not resolved within 0.4 s" in str(exc)
+    assert exc.sent is False and "the name site.example was not resolved within 0.3 s" in str(exc)
 
 
 def test_an_unknown_name_is_told() -> None:

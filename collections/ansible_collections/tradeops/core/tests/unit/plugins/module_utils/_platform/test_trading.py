@@ -155,7 +155,7 @@ def test_a_level_that_the_platform_names_otherwise_is_said(do: Do, platform: Pla
 def test_a_stop_is_sent_when_no_state_can_be_read(do: Do, platform: Platform, kind: str) -> None:
     platform.fault(kind, "GET")
     began = time.monotonic()
-    result = do("trading_state", state="halted", wait_timeout=0.8)
+    result = do("trading_state", state="halted", wait_timeout=0.6)
     assert time.monotonic() - began < 1.6
     assert platform.calls[:2] == ["GET /status", "POST /halt"]
     assert platform.requests[1].at - platform.requests[0].at < 0.6
@@ -171,7 +171,7 @@ def test_a_hung_read_then_a_proof_is_proven(do: Do, platform: Platform) -> None:
 
 def test_the_orders_are_cancelled_unseen_when_they_cannot_be_listed(do: Do, platform: Platform) -> None:
     platform.fault("error_before", "GET", "/orders")
-    result = do("trading_state", state="halted", cancel_orders=True)
+    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=1.0)
     assert platform.writes[:2] == ["POST /halt", "DELETE /orders"] and platform.orders == {}
     assert result["result"] == "unproven" and "cannot be read back" in result["msg"]
 
@@ -226,15 +226,15 @@ def test_a_contradiction_without_a_safe_order_is_unproven(do: Do, platform: Plat
 @pytest.mark.parametrize("marker", [None, float("nan")])
 def test_a_missing_marker_is_no_quiet_witness(do: Do, platform: Platform, marker: t.Any) -> None:
     platform.accepted = marker
-    result = do("trading_state", state="halted", wait_timeout=0.5)
+    result = do("trading_state", state="halted", wait_timeout=0.3)
     assert result["result"] == "unproven" and "the witness cannot be read" in result["msg"]
     platform.state = "HALT"
-    assert do("trading_state", state="halted", wait_timeout=0.5)["result"] == "unproven"
+    assert do("trading_state", state="halted", wait_timeout=0.3)["result"] == "unproven"
 
 
 def test_a_witness_that_hangs_is_no_quiet_witness(do: Do, platform: Platform) -> None:
     platform.fault("hang", path="/metrics")
-    result = do("trading_state", state="halted", wait_timeout=1.0)
+    result = do("trading_state", state="halted", wait_timeout=0.5)
     assert result["result"] == "unproven" and platform.writes == ["POST /halt"]
 
 
@@ -259,7 +259,7 @@ def test_orders_that_are_opened_again_are_cancelled_again(do: Do, platform: Plat
 
 def test_orders_that_always_come_back_are_unproven(do: Do, platform: Platform) -> None:
     platform.fault("reopen", times=1000, seconds=0.02)
-    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=1.0)
+    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=0.6)
     assert result["result"] == "unproven" and platform.writes.count("DELETE /orders") <= 12
 
 
@@ -304,7 +304,7 @@ def test_no_way_is_told(do: Do, platform: Platform) -> None:
 def test_a_failed_resume_is_not_taken_for_the_halt_that_satisfies_reducing(do: Do, platform: Platform) -> None:
     platform.state = "HALT"
     platform.fault("error_before", path="/reduce", times=1)
-    result = do("trading_state", state="reducing", exact=True, wait_timeout=1.5)
+    result = do("trading_state", state="reducing", exact=True, wait_timeout=0.6)
     assert platform.writes == ["POST /reduce"]
     assert result["result"] == "unproven" and "it was not sent again" in result["msg"]
 

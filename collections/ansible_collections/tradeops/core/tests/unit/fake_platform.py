@@ -45,7 +45,7 @@ capabilities:
     witness:
       sources: {metrics: {path: /metrics}}
       marker: metrics.accepted
-      quiet: 0.05
+      quiet: 0.02
     transitions:
       - to: halted
         from: [active, reducing]

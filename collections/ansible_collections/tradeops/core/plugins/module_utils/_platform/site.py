@@ -22,6 +22,8 @@ from .profile import Action, Listing, Lookup, Profile, Read, Request
 from .states import UNKNOWN
 
 READ_ATTEMPTS = 3
+# Seconds between the first and the second attempt; it grows.
+_PAUSE = 0.1
 # Begins the id of a row that has none: it exists, and cannot be acted on by its id.
 NO_ID = "(no id)"
 
@@ -170,7 +172,7 @@ class Site:
             try:
                 return self._caller.call(request, values or {}, deadline, write=False)
             except (Unreachable, RateLimited) as exc:
-                wait = exc.retry_after if exc.retry_after is not None else 0.1 * attempt
+                wait = exc.retry_after if exc.retry_after is not None else _PAUSE * attempt
                 if attempt >= attempts or deadline.remaining <= wait:
                     raise
                 deadline.pause(wait)

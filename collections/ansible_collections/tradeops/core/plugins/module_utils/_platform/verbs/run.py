@@ -28,7 +28,9 @@ from ..profile import SCOPE_KEYS, Action, Listing
 from ..site import NO_ID, Ack, Rows, Site
 
 SENDINGS = 3
+# Seconds to look whether a write of unknown fate has taken effect, and before one that did not leave is sent again.
 _LANDING = 1.5
+_PAUSE = 0.2
 # The part of the whole time budget that is kept for reading back.
 _RESERVE = 0.25
 # How many different reasons a message tells; the objects of the proof tell all.
@@ -258,7 +260,7 @@ class Run:
     def _after_failure(self, exc: CallError, action: Action, landed: t.Callable[[], bool], *, last: bool) -> Ack | None:
         """Return an Ack to go on to the proof, None to send again; raise when nothing was sent and time is up."""
         if exc.sent is False:
-            pause = exc.retry_after if exc.retry_after is not None else 0.2
+            pause = exc.retry_after if exc.retry_after is not None else _PAUSE
             if last or self._spare() <= pause:
                 raise exc
             self.deadline.pause(pause)

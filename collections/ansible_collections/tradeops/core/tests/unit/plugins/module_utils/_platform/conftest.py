@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.tradeops.core.plugins.module_utils._platform import door
+from ansible_collections.tradeops.core.plugins.module_utils._platform import door, site
 from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
 from ansible_collections.tradeops.core.plugins.module_utils._platform.verbs import (
     orders,
@@ -35,9 +35,11 @@ def platform() -> t.Iterator[Platform]:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (orders, positions, things):
-        monkeypatch.setattr(module, "_STANDS", 0.1)
-    monkeypatch.setattr(run, "_LANDING", 0.15)
-    monkeypatch.setattr(trading, "_FIRST_LOOK", 0.3)
+        monkeypatch.setattr(module, "_STANDS", 0.05)
+    for paused in (run, site):
+        monkeypatch.setattr(paused, "_PAUSE", 0.02)
+    monkeypatch.setattr(run, "_LANDING", 0.08)
+    monkeypatch.setattr(trading, "_FIRST_LOOK", 0.2)
 
 
 @pytest.fixture

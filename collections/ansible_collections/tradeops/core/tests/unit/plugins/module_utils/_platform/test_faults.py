@@ -32,12 +32,12 @@ ONCE = PROFILE.replace("        blind: true\n        repeatable: true\n", "     
         ("lie", {}, "unproven", 1),
         ("delay", {"seconds": 0.15}, "proven", 1),
         ("delay", {"seconds": 5.0}, "unproven", 1),
-        ("hang", {}, "unproven", 2),
+        ("hang", {}, "unproven", 0),
         ("hang", {"times": 1}, "proven", 2),
         ("reset", {"times": 1}, "proven", 2),
         ("reset_after", {"times": 1}, "proven", 1),
         ("error_before", {"times": 1}, "proven", 2),
-        ("error_before", {}, "unproven", 2),
+        ("error_before", {}, "unproven", 0),
         ("error_after", {"times": 1}, "proven", 1),
         ("truncate", {"times": 1}, "proven", 1),
         ("html", {"times": 1}, "proven", 2),
@@ -47,7 +47,7 @@ ONCE = PROFILE.replace("        blind: true\n        repeatable: true\n", "     
         ("answer", {"status": 403, "body": {"error": "you?"}}, "refused", 1),
         ("answer", {"status": 429, "headers": {"Retry-After": "0.1"}, "times": 2}, "proven", 3),
         ("answer", {"status": 429, "headers": {"Retry-After": "60"}}, "refused", 1),
-        ("answer", {"status": 429}, "refused", 2),
+        ("answer", {"status": 429}, "refused", 0),
         ("answer", {"status": 200, "body": []}, "unproven", 1),
         ("drip", {"seconds": 0.1, "times": 1}, "proven", 1),
     ],
@@ -60,7 +60,9 @@ def test_a_halt_under_every_fault(
     wait = 3.0 if word == "proven" else 0.5
     result = do("trading_state", state="halted", request_timeout=0.1, wait_timeout=wait)
     assert time.monotonic() - began < 3.0
-    assert (result["result"], platform.writes) == (word, ["POST /halt"] * sent), result["msg"]
+    assert result["result"] == word, result["msg"]
+    # 0: as often as the budget allows, which is more than once and never without an end.
+    assert len(platform.writes) == sent or (sent == 0 and 2 <= len(platform.writes) <= 3)
     assert result["failed"] is (word != "proven")
     assert result["changed"] is (word == "proven")
     assert bool(result["msg"]) is result["failed"]
@@ -184,7 +186,7 @@ def test_a_login_that_hangs_has_sent_no_write(do: Do, platform: Platform) -> Non
     """The write did not leave, so it is sent once the login works, though it must not be repeated."""
     text = LOGIN_PROFILE.replace("/halt, auth: emergency", "/halt").replace("        repeatable: true\n", "", 1)
     platform.fault("hang", "POST", "/login", times=2)
-    result = do("trading_state", state="halted", request_timeout=0.2, **login(platform, profile_text=text))
+    result = do("trading_state", state="halted", request_timeout=0.1, **login(platform, profile_text=text))
     assert (result["result"], platform.writes) == ("proven", ["POST /halt"]), result["msg"]
 
 

@@ -44,7 +44,7 @@ def test_every_shipped_profile_is_valid(path: pathlib.Path) -> None:
         ("status: open", "status: 2026-01-01", "query and body may hold JSON values only; quote dates"),
         ("RUN: active", "RUN: running", "gives running; it may give active, reducing"),
         ("map: {RUN: active, REDUCE: reducing, HALT: halted, STOP: stopped}", "map: {}", "a map must say"),
-        ("quiet: 0.05", "quiet: 0", "0 seconds are not more than 0"),
+        ("quiet: 0.02", "quiet: 0", "0 seconds are not more than 0"),
         ("as_of: as_of", "max_age: -1", "max_age must be more than 0"),
         ("fields: {id: id, symbol: symbol}", "fields: {symbol: symbol}", "fields must name an id"),
         ("account: account, quantity: quantity", "account: account", "must name a quantity"),

@@ -43,7 +43,7 @@ def test_a_halt_is_one_read_then_the_order_then_the_proof(do: Do, platform: Plat
         and halt.headers["authorization"] == f"Bearer {SECRETS['emergency_token']}"
     )
     assert result["before"]["state"] == "active" and result["after"]["state"] == "halted"
-    assert result["proof"]["witness"] == {"before": 102, "after": 102, "quiet_seconds": 0.05, "moved": False}
+    assert result["proof"]["witness"] == {"before": 102, "after": 102, "quiet_seconds": 0.02, "moved": False}
     assert result["plan"] == [
         {
             "action": "set trading state",
@@ -155,7 +155,7 @@ def test_a_level_that_the_platform_names_otherwise_is_said(do: Do, platform: Pla
 def test_a_stop_is_sent_when_no_state_can_be_read(do: Do, platform: Platform, kind: str) -> None:
     platform.fault(kind, "GET")
     began = time.monotonic()
-    result = do("trading_state", state="halted", wait_timeout=0.6)
+    result = do("trading_state", state="halted", wait_timeout=0.5)
     assert time.monotonic() - began < 1.6
     assert platform.calls[:2] == ["GET /status", "POST /halt"]
     assert platform.requests[1].at - platform.requests[0].at < 0.6
@@ -171,7 +171,7 @@ def test_a_hung_read_then_a_proof_is_proven(do: Do, platform: Platform) -> None:
 
 def test_the_orders_are_cancelled_unseen_when_they_cannot_be_listed(do: Do, platform: Platform) -> None:
     platform.fault("error_before", "GET", "/orders")
-    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=1.0)
+    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=0.4)
     assert platform.writes[:2] == ["POST /halt", "DELETE /orders"] and platform.orders == {}
     assert result["result"] == "unproven" and "cannot be read back" in result["msg"]
 
@@ -202,7 +202,7 @@ def test_a_stop_of_a_state_that_has_no_meaning_is_blind(do: Do, platform: Platfo
 
 def test_a_halt_that_is_only_claimed_is_contradicted_and_ordered_again(do: Do, platform: Platform) -> None:
     platform.state, platform.entering = "HALT", True
-    result = do("trading_state", state="halted", wait_timeout=0.8)
+    result = do("trading_state", state="halted", wait_timeout=0.4)
     assert platform.writes == ["POST /halt"]
     assert result["result"] == "unproven" and "orders still enter (the witness moved)" in result["msg"]
     assert result["proof"]["witness"]["moved"] is True
@@ -239,7 +239,7 @@ def test_a_witness_that_hangs_is_no_quiet_witness(do: Do, platform: Platform) ->
 
 
 def test_the_quiet_time_is_not_cut_short_by_the_budget(do: Do, platform: Platform) -> None:
-    text = PROFILE.replace("quiet: 0.05", "quiet: 30")
+    text = PROFILE.replace("quiet: 0.02", "quiet: 30")
     assert do("trading_state", state="halted", profile_text=text, wait_timeout=0.4)["result"] == "unproven"
 
 

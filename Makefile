@@ -13,6 +13,8 @@ export VENV ?= $(CURDIR)/.venv
 export PYTHON
 export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# What is large and made once on a machine, such as the environment of the real freqtrade.
+export TRADEOPS_CACHE_DIR ?= $(CURDIR)/.cache
 
 COLLECTIONS := collections/ansible_collections/tradeops
 LAB := PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab

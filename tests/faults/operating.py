@@ -42,5 +42,5 @@ class Operator:
         return execute(verb, spec.validate(site, given), check_mode=check_mode)
 
     def writes(self, site: str) -> list[str]:
-        """What the site's own log says was written: the requests that act."""
-        return [f"{row['method']} {row['path']}" for row in self.ground.requests(site) if row["write"]]
+        """What the site's own log says was written."""
+        return self.ground.writes(site)

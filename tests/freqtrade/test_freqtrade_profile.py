@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The profile of freqtrade against a real freqtrade in a dry run, with the traps of its API.
 
-Runs where freqtrade has been installed (``python -m tradeops_lab.freqtrade up``), or with TRADEOPS_TEST_FREQTRADE=1.
+The first run installs freqtrade into the cache (770 MB, about a minute and a half).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
-import os
 import pathlib
 import shutil
 import tempfile
@@ -24,15 +23,13 @@ from simulator_ground import Ground, request
 
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Denied, Refused
 from ansible_collections.tradeops.core.plugins.module_utils._common.waiter import Deadline
+from ansible_collections.tradeops.core.plugins.module_utils._platform.door import execute
 from ansible_collections.tradeops.core.plugins.module_utils._platform.http import HttpTransport, Reply
+from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
 from ansible_collections.tradeops.core.plugins.module_utils._platform.site import Site
 from tradeops_lab.folder import Folder
-from tradeops_lab.freqtrade import bot, install
+from tradeops_lab.freqtrade import bot
 
-pytestmark = pytest.mark.skipif(
-    not install.is_installed() and not os.environ.get("TRADEOPS_TEST_FREQTRADE"),
-    reason="freqtrade is not installed (770 MB): TRADEOPS_TEST_FREQTRADE=1 installs it",
-)
 BUDGET = 15.0  # s; the bot's loop makes a round in a second, and longer while it enters
 FILLS, RESTS = "LTC/USDT", "BTC/USDT"  # a pair whose entries fill at once, and one whose entries stay open
 
@@ -274,3 +271,41 @@ def test_health_is_fresh_also_when_stopped(freqtrade: Bot) -> None:
     assert freqtrade.value(freqtrade.able.health) == "pass"
     for name, read in freqtrade.able.metrics.items():
         assert isinstance(freqtrade.value(read), (int, float)), name
+
+
+# -- the levels, as an operator asks for them --------------------------------------------------------------------------
+
+
+def trading_state(freqtrade: Bot, leases: pathlib.Path, state: str, **options: t.Any) -> dict[str, t.Any]:
+    given = {
+        "site": bot.SITE,
+        "profile": "freqtrade",
+        "urls": freqtrade.plan["services"],
+        "secrets": freqtrade.plan["secrets"],
+        "lease_dir": str(leases),
+        "state": state,
+        **options,
+    }
+    return execute("trading_state", VERBS["trading_state"].spec.validate(bot.SITE, given), check_mode=False)
+
+
+def test_halted_cancels_before_it_stops_for_a_stopped_bot_cannot(freqtrade: Bot, tmp_path: pathlib.Path) -> None:
+    freqtrade.enter(RESTS)
+    result = trading_state(freqtrade, tmp_path, "halted", cancel_orders=True)
+    assert (result["result"], result["after"]["state"], result["after"]["open_orders"]) == ("proven", "stopped", 0)
+    assert [item["result"] for item in result["proof"]["objects"]] == ["cancelled"]
+
+
+def test_flat_exits_before_it_stops(freqtrade: Bot, tmp_path: pathlib.Path) -> None:
+    freqtrade.enter(FILLS)
+    result = trading_state(freqtrade, tmp_path, "flat")
+    assert (result["result"], result["after"]["state"], result["after"]["positions"]) == ("proven", "stopped", 0)
+
+
+def test_reducing_never_starts_a_stopped_bot_unless_it_is_meant_exactly(freqtrade: Bot, tmp_path: pathlib.Path) -> None:
+    freqtrade.plain("POST", "/stop")
+    freqtrade.until_state("stopped")
+    assert trading_state(freqtrade, tmp_path, "reducing")["result"] == "unchanged"
+    assert freqtrade.state == "stopped"
+    assert trading_state(freqtrade, tmp_path, "reducing", exact=True)["result"] == "proven"
+    assert freqtrade.state == "reducing"

@@ -111,6 +111,15 @@ class Ground:
     def requests(self, site: str) -> list[dict[str, t.Any]]:
         return t.cast("list[dict[str, t.Any]]", self.control("GET", f"/sites/{site}/requests")["requests"])
 
+    def writes(self, site: str) -> list[str]:
+        """What the site's own log says was written: the requests that act."""
+        return [f"{row['method']} {row['path']}" for row in self.requests(site) if row["write"]]
+
+    def forget(self, *sites: str) -> None:
+        """Empty the logs of requests of sites."""
+        for site in sites:
+            self.control("DELETE", f"/sites/{site}/requests")
+
     def sql(self, site: str, query: str, *values: t.Any) -> list[dict[str, t.Any]]:
         """What the site's own database says, past the simulator."""
         return asyncio.run(self._sql(site, query, values))

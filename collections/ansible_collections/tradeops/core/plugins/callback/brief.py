@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
-
 DOCUMENTATION = r"""
 name: brief
 type: stdout
@@ -20,6 +18,8 @@ extends_documentation_fragment:
 requirements:
   - set as stdout in the configuration, C(stdout_callback = tradeops.core.brief)
 """
+
+import typing as t
 
 from ansible.plugins.callback.default import CallbackModule as Default
 

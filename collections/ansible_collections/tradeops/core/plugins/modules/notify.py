@@ -10,7 +10,7 @@ short_description: Tell people, and prove that every receiver acknowledged
 version_added: "0.1.0"
 author: tradeops contributors (@tradeops)
 description:
-  - Sends one message to several channels at once, from the controller.
+  - Sends one message to several channels at once. Its action plugin does so from the controller.
   - A message counts as delivered when its receiver acknowledged it as its kind does. PagerDuty answers 202 with status
     success, Jira answers 201 with the key of the new issue, a mail server accepts the message for every recipient.
   - A message that may have arrived is not sent again.
@@ -120,13 +120,16 @@ plan:
   elements: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tradeops.core.plugins.module_utils._notify.deliver import SPEC, notify
 
 
 def main() -> None:
-    """Notifications leave from the controller; the action plugin of the same name sends them."""
-    module = AnsibleModule({})
-    module.fail_json("tradeops.core.notify runs on the controller, through its action plugin")
+    """Send from the machine that runs the module; the action plugin of the same name sends from the controller."""
+    module = SPEC.module()
+    result = notify(module.params, check_mode=module.check_mode)
+    if result["failed"]:
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

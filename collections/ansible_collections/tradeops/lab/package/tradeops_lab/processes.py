@@ -141,7 +141,7 @@ def _part(folder: Folder, pid: int) -> str | None:
         output = os.readlink(f"/proc/{pid}/fd/2")
     except OSError:  # ended, or of another user
         return None
-    head, _, name = output.removesuffix(" (deleted)").rpartition("/")
+    head, _slash, name = output.removesuffix(" (deleted)").rpartition("/")
     return name.removesuffix(".log") if head == str(folder.logs) and name.endswith(".log") else None
 
 

@@ -64,7 +64,7 @@ class S3(Part):
             "filer.localSocket": place / "filer.sock",
         }
         for service, port in settings["ports"].items():
-            name, _, grpc = service.partition(".")
+            name, _dot, grpc = service.partition(".")
             options[f"{name}.port.{grpc}" if grpc else f"{name}.port"] = port
         write_private(place / "weed.options", "".join(f"{name}={value}\n" for name, value in options.items()))
 

@@ -15,7 +15,7 @@ description:
   - Where the lab's sink takes notifications is in the variable C(tradeops_lab_sink) of all hosts.
   - A platform without a profile cannot be operated, so its group is no child of C(trading_sites).
   - The lab is started by C(python -m tradeops_lab up) or by the role P(tradeops.lab.lab#role).
-author: tradeops contributors
+author: tradeops contributors (@tradeops)
 options:
   plugin:
     description: Marks the file as one of this plugin.

@@ -64,6 +64,7 @@ class Lease:
         self.operator = operator
         self.ttl = ttl
         self.pid = pid or os.getpid()
+        self._born = _born(self.pid)
 
     def holder(self) -> Holder | None:
         """Return who holds the lease now, or None. Raises LeaseHeld when the file is damaged or cannot be read."""
@@ -87,7 +88,7 @@ class Lease:
             if foreign:
                 evicted = [*evicted, foreign.operation][-_REMEMBERED:]
             expires = time.time() + self.ttl
-            process = (platform.node(), self.pid, _born(self.pid))
+            process = (platform.node(), self.pid, self._born)
             self._store(Holder(self.operation, self.operator, purpose, expires, *process, evicted))
             return foreign
 
@@ -111,8 +112,12 @@ class Lease:
     @contextlib.contextmanager
     def _locked(self, patience: float) -> t.Iterator[None]:
         with self._usable():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / f".{self.file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock, flags = self.folder / f".{self.file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            try:
+                descriptor = os.open(lock, flags, 0o600)
+            except FileNotFoundError:
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                descriptor = os.open(lock, flags, 0o600)
             try:
                 if not any(_lock(descriptor) for _attempt in poll(Deadline(patience), first=0.01, longest=0.1)):
                     raise LeaseHeld(f"{self.site}: another process has kept {self.path} locked for {patience:g} s")
@@ -137,8 +142,9 @@ class Lease:
         try:
             scratch.write_text(json.dumps(dataclasses.asdict(holder)), encoding="utf-8")
             os.replace(scratch, self.path)
-        finally:
+        except OSError:
             scratch.unlink(missing_ok=True)
+            raise
 
 
 def _lock(descriptor: int) -> bool:

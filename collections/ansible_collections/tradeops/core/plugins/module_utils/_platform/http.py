@@ -16,6 +16,7 @@ import datetime
 import functools
 import http.client
 import ipaddress
+import os
 import ssl
 import threading
 import typing as t
@@ -28,6 +29,7 @@ from .dial import TimedSocket, dial
 
 LARGEST_BODY = 32 * 1024 * 1024
 _CHUNK = 65536
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,9 +176,11 @@ def _send(
 
 def _proxy(parts: urllib.parse.SplitResult) -> urllib.parse.SplitResult | None:
     """Return the proxy that the environment names for an address; nobody reaches his own machine through one."""
-    proxies = urllib.request.getproxies_environment()
     host = t.cast(str, parts.hostname)
-    if parts.scheme not in proxies or _is_loopback(host):
+    if not any(os.environ.get(name) for name in _PROXY_VARIABLES) or _is_loopback(host):
+        return None
+    proxies = urllib.request.getproxies_environment()
+    if parts.scheme not in proxies:
         return None
     # It reads no_proxy; typeshed does not know it.
     if t.cast(t.Any, urllib.request).proxy_bypass_environment(f"{host}:{parts.port or ''}", proxies):

@@ -63,7 +63,7 @@ def _presented(auth: Auth, headers: t.Mapping[str, str], body: t.Mapping[str, t.
 
 
 def bearer(headers: t.Mapping[str, str]) -> str:
-    kind, _, token = headers.get("Authorization", "").partition(" ")
+    kind, _blank, token = headers.get("Authorization", "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""
 
 

@@ -66,7 +66,7 @@ def test_what_is_not_seen_is_not_proven(
             platform.fault("answer", method, path, status=409, body={"error": "locked"})
         else:
             platform.fault(kind, method, path)
-    result = do(verb, wait_timeout=0.4, request_timeout=0.1, **wish)
+    result = do(verb, wait_timeout=0.25, request_timeout=0.06, **wish)
     assert (result["result"], result["changed"]) == (word, changed), result["msg"]
     assert kind != "refusal" or "locked" in result["msg"]
 
@@ -170,7 +170,7 @@ def test_maintenance_waits_for_the_drain(do: Do, platform: Platform) -> None:
 @pytest.mark.parametrize("in_flight", [2, None, "many", False, float("nan")])
 def test_what_is_still_in_flight_or_not_known_is_not_drained(do: Do, platform: Platform, in_flight: t.Any) -> None:
     platform.in_flight, platform.drains = in_flight, False
-    result = do("maintenance_mode", state="enabled", wait_timeout=0.25)
+    result = do("maintenance_mode", state="enabled", wait_timeout=0.15)
     assert (result["result"], result["changed"]) == ("unproven", True)
     assert "still in flight" in result["msg"]
     assert do("maintenance_mode", state="enabled", drain=False)["result"] == "unchanged"

@@ -57,7 +57,7 @@ def test_a_halt_under_every_fault(
 ) -> None:
     platform.fault(kind, "POST", "/halt", **more)
     began = time.monotonic()
-    wait = 3.0 if word == "proven" else 0.5
+    wait = 3.0 if word == "proven" else 0.35
     result = do("trading_state", state="halted", request_timeout=0.1, wait_timeout=wait)
     assert time.monotonic() - began < 3.0
     assert result["result"] == word, result["msg"]
@@ -71,7 +71,7 @@ def test_a_halt_under_every_fault(
 @pytest.mark.parametrize("kind", ["hang", "reset", "error_before", "html", "drip_headers"])
 def test_a_write_of_unknown_fate_is_not_repeated_unless_it_may_be(do: Do, platform: Platform, kind: str) -> None:
     platform.fault(kind, "POST", "/halt", times=1, seconds=0.1)
-    result = do("trading_state", state="halted", profile_text=ONCE, wait_timeout=0.5, request_timeout=0.2)
+    result = do("trading_state", state="halted", profile_text=ONCE, wait_timeout=0.4, request_timeout=0.15)
     assert platform.writes == ["POST /halt"]
     if kind == "drip_headers":  # it landed, and only the answer was lost
         assert result["result"] == "proven"
@@ -106,7 +106,7 @@ def test_a_hung_site_is_reported_within_the_budget(do: Do, platform: Platform, v
         "maintenance_mode": {"state": "enabled"},
     }
     began = time.monotonic()
-    result = do(verb, wait_timeout=0.4, **wish.get(verb, {}))
+    result = do(verb, wait_timeout=0.3, **wish.get(verb, {}))
     assert time.monotonic() - began < 1.2
     if verb == "trading_info":
         assert result["trading"] == {"state": "unknown"}
@@ -126,7 +126,7 @@ def test_a_stop_of_a_hung_site_is_no_unreachable_once_the_order_may_have_arrived
 def test_a_reading_that_is_stale_or_has_no_time_is_unknown(do: Do, platform: Platform, as_of: t.Any) -> None:
     platform.state = "HALT"
     platform.as_of = "" if as_of is None else as_of
-    result = do("trading_state", state="halted", wait_timeout=0.2)
+    result = do("trading_state", state="halted", wait_timeout=0.12)
     assert result["result"] == "unproven"
     assert result["after"]["state"] == "unknown"
 
@@ -135,7 +135,7 @@ def test_a_reading_that_is_stale_or_has_no_time_is_unknown(do: Do, platform: Pla
 def test_an_answer_without_a_state_is_unknown(do: Do, platform: Platform, body: t.Any) -> None:
     platform.fault("answer", "GET", "/status", status=200, body=body)
     text = PROFILE.replace("      as_of: status.as_of\n", "")
-    result = do("trading_state", state="halted", wait_timeout=0.2, profile_text=text)
+    result = do("trading_state", state="halted", wait_timeout=0.12, profile_text=text)
     assert result["result"] == "unproven"
 
 

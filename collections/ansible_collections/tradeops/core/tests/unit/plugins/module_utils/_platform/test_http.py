@@ -36,7 +36,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def get(url: str, *, method: str = "GET", timeout: float = 0.3, **trust: t.Any) -> Reply:
+def get(url: str, *, method: str = "GET", timeout: float = 0.2, **trust: t.Any) -> Reply:
     transport = HttpTransport(timeout=timeout, **trust)
     try:
         return transport.exchange(method, url, HEADERS, None, Deadline(5), write=method != "GET")
@@ -93,12 +93,12 @@ def test_a_refused_connection_was_not_sent() -> None:
 @pytest.mark.parametrize(
     ("kind", "seconds", "text"),
     [
-        ("hang", 0, "no answer within 0.3 s"),
+        ("hang", 0, "no answer within 0.2 s"),
         ("reset", 0, "connection reset by peer"),
         ("reset_after", 0, "connection reset by peer"),
         ("truncate", 0, "the answer was cut off after"),
-        ("drip", 0.05, "no answer within 0.3 s"),
-        ("drip_headers", 0.05, "no answer within 0.3 s"),
+        ("drip", 0.05, "no answer within 0.2 s"),
+        ("drip_headers", 0.05, "no answer within 0.2 s"),
     ],
 )
 def test_what_was_cut_short_may_have_landed(platform: Platform, kind: str, seconds: float, text: str) -> None:
@@ -156,7 +156,7 @@ def test_a_dead_address_leaves_time_for_the_next(platform: Platform, monkeypatch
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        fillers = [socket.socket() for _ in range(3)]
+        fillers = [socket.socket() for _number in range(3)]
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
@@ -181,7 +181,7 @@ def test_a_hung_resolver_keeps_the_budget(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     exc = failure("http://site.example/x")
     stop.set()
-    assert exc.sent is False and "the name site.example was not resolved within 0.3 s" in str(exc)
+    assert exc.sent is False and "the name site.example was not resolved within 0.2 s" in str(exc)
 
 
 def test_an_unknown_name_is_told() -> None:
@@ -276,7 +276,7 @@ def test_a_hundred_sites_share_what_was_read_of_authorities(monkeypatch: pytest.
 
     monkeypatch.setattr(ssl, "create_default_context", count)
     http._context.cache_clear()
-    threads = [threading.Thread(target=http._trusting, args=((True, None, None, None),)) for _ in range(20)]
+    threads = [threading.Thread(target=http._trusting, args=((True, None, None, None),)) for _number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

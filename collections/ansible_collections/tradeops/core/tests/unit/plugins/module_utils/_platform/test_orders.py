@@ -256,7 +256,7 @@ def test_a_quantity_that_is_no_number_is_held(do: Do, platform: Platform, quanti
     row = {"symbol": "BTC", "account": "a1", "quantity": quantity}
     platform.positions, platform.venue_positions = [row], []
     platform.fault("lie", "POST", "/positions/flatten")
-    result = do("open_positions", all=True, wait_timeout=0.2)
+    result = do("open_positions", all=True, wait_timeout=0.12)
     assert (result["result"], result["before"]) == ("unproven", {"positions": {"BTC": "no number"}})
     assert "limits.max_quantity" in do("open_positions", all=True, limits={"max_quantity": 1e9})["msg"]
 
@@ -265,7 +265,7 @@ def test_a_second_account_does_not_hide_the_first(do: Do, platform: Platform) ->
     rows = [{"symbol": "BTC", "account": account, "quantity": q} for account, q in (("a1", 1), ("a2", 0), ("a3", -1))]
     platform.positions, platform.venue_positions = rows, []
     platform.fault("lie", "POST", "/positions/flatten")
-    result = do("open_positions", all=True, wait_timeout=0.2)
+    result = do("open_positions", all=True, wait_timeout=0.12)
     assert (result["result"], result["before"]) == ("unproven", {"positions": {"BTC": "1, -1"}})
     assert "1 positions are still held" in result["msg"]
 

@@ -118,7 +118,7 @@ def test_a_hundred_threads_read_a_file_once_and_a_new_version_anew(
         real(self, text, name)
 
     monkeypatch.setattr(typed.Document, "__init__", count)
-    threads = [threading.Thread(target=profiles.load, args=(own,)) for _ in range(100)]
+    threads = [threading.Thread(target=profiles.load, args=(own,)) for _number in range(100)]
     for thread in threads:
         thread.start()
     for thread in threads:

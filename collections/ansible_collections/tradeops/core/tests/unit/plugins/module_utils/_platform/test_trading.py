@@ -155,7 +155,7 @@ def test_a_level_that_the_platform_names_otherwise_is_said(do: Do, platform: Pla
 def test_a_stop_is_sent_when_no_state_can_be_read(do: Do, platform: Platform, kind: str) -> None:
     platform.fault(kind, "GET")
     began = time.monotonic()
-    result = do("trading_state", state="halted", wait_timeout=0.5)
+    result = do("trading_state", state="halted", wait_timeout=0.4)
     assert time.monotonic() - began < 1.6
     assert platform.calls[:2] == ["GET /status", "POST /halt"]
     assert platform.requests[1].at - platform.requests[0].at < 0.6
@@ -226,15 +226,15 @@ def test_a_contradiction_without_a_safe_order_is_unproven(do: Do, platform: Plat
 @pytest.mark.parametrize("marker", [None, float("nan")])
 def test_a_missing_marker_is_no_quiet_witness(do: Do, platform: Platform, marker: t.Any) -> None:
     platform.accepted = marker
-    result = do("trading_state", state="halted", wait_timeout=0.3)
+    result = do("trading_state", state="halted", wait_timeout=0.2)
     assert result["result"] == "unproven" and "the witness cannot be read" in result["msg"]
     platform.state = "HALT"
-    assert do("trading_state", state="halted", wait_timeout=0.3)["result"] == "unproven"
+    assert do("trading_state", state="halted", wait_timeout=0.2)["result"] == "unproven"
 
 
 def test_a_witness_that_hangs_is_no_quiet_witness(do: Do, platform: Platform) -> None:
     platform.fault("hang", path="/metrics")
-    result = do("trading_state", state="halted", wait_timeout=0.5)
+    result = do("trading_state", state="halted", wait_timeout=0.4)
     assert result["result"] == "unproven" and platform.writes == ["POST /halt"]
 
 

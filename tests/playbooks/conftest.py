@@ -1,0 +1,39 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One lab and one controller for all tests of the playbooks; each test begins with freshly seeded sites that trade."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from playing import Controller
+from simulator_ground import Ground
+
+SITES = (
+    "flashmm-primary",
+    "flashmm-dr",
+    "adaptive-order-book-primary",
+    "ai-trading-primary",
+    "smc-agent-primary",
+)
+
+
+@pytest.fixture(scope="session")
+def ground() -> t.Iterator[Ground]:
+    lab = Ground(*SITES)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture(scope="session")
+def controller(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Controller:
+    return Controller(ground, tmp_path_factory.mktemp("controller"))
+
+
+@pytest.fixture(autouse=True)
+def _fresh(ground: Ground, controller: Controller) -> None:
+    for site in SITES:
+        ground.fresh(site, market=True)
+    controller.forget_messages()

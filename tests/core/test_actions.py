@@ -19,13 +19,14 @@ import typing as t
 
 import pytest
 import yaml
+
 from ansible_collections.tradeops.core.tests.unit.fake_platform import PROFILE, SECRETS, Platform
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ("bench-a", "bench-b", "bench-c")
 TYPO = PROFILE.replace("blind: true", "blnd: true", 1)
 TYPO_LINE = next(number for number, line in enumerate(TYPO.splitlines(), 1) if "blnd" in line)
-RECORDER = '''
+RECORDER = """
 import json, os
 from ansible.plugins.callback import CallbackBase
 
@@ -44,7 +45,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         self._keep(result)
-'''
+"""
 
 
 @dataclasses.dataclass
@@ -111,7 +112,9 @@ class Bench:
             "RECORD": str(self.folder / "record"),
         }
 
-    def command(self, tasks: list[dict[str, t.Any]], *arguments: str, play: dict[str, t.Any] | None = None) -> list[str]:
+    def command(
+        self, tasks: list[dict[str, t.Any]], *arguments: str, play: dict[str, t.Any] | None = None
+    ) -> list[str]:
         """Write the play and its inventory; return the command that runs it."""
         (self.folder / "ansible.cfg").touch()
         inventory = {"trading_sites": {"hosts": self.hosts, "vars": self.variables}}
@@ -198,15 +201,20 @@ def test_a_fleet_orders_every_site_with_its_own_variables(bench: Bench) -> None:
     assert bench.writes == [["POST /halt"]] * 3
     # A play variable goes before the inventory's, and is resolved for each site.
     halts = {name: next(request for request in site.requests if request.writes) for name, site in bench.sites.items()}
-    assert {name: halt.body["reason"] for name, halt in halts.items()} == {name: f"the play says {name}" for name in NAMES}
+    assert {name: halt.body["reason"] for name, halt in halts.items()} == {
+        name: f"the play says {name}" for name in NAMES
+    }
     assert max(sites[name]["proof"]["elapsed"] for name in ("bench-a", "bench-c")) < 1.5
     assert ran.seconds < 8
 
 
 def test_a_fleet_blocks_first_and_a_hung_site_holds_nobody_back(bench: Bench) -> None:
     bench.sites["bench-b"].fault("hang")
-    tasks = [
-        {"name": "order", "tradeops.core.trading_state_fleet": {"state": "flat", "block_only": True, "on_failure": "report"}},
+    tasks: list[dict[str, t.Any]] = [
+        {
+            "name": "order",
+            "tradeops.core.trading_state_fleet": {"state": "flat", "block_only": True, "on_failure": "report"},
+        },
         {"name": "prove", "tradeops.core.trading_state": {"state": "flat", "wait_timeout": 3}, "ignore_errors": True},
     ]
     ran = bench.run_all(tasks)
@@ -252,7 +260,7 @@ def test_orders_of_a_scope_and_a_table_of_all(bench: Bench) -> None:
     assert ran.code == 0, ran.output
     assert [sorted(site.orders) for site in bench.sites.values()] == [["o2", "o4"]] * 3
     bench.forget()
-    tasks = [
+    tasks: list[dict[str, t.Any]] = [
         {"name": "look", "tradeops.core.trading_info": {"gather": ["trading", "orders", "metrics"]}},
         {"name": "again", "tradeops.core.open_orders": {"scope": {"symbol": "BTC"}}},
     ]
@@ -270,7 +278,10 @@ def test_orders_of_a_scope_and_a_table_of_all(bench: Bench) -> None:
     ("variables", "text"),
     [
         ({"tradeops_profile": "flashm"}, "there is no profile 'flashm' in"),
-        ({"tradeops_profile": "typo.yml"}, f"typo.yml:{TYPO_LINE}: capabilities.trading.transitions[0].blnd: unknown key"),
+        (
+            {"tradeops_profile": "typo.yml"},
+            f"typo.yml:{TYPO_LINE}: capabilities.trading.transitions[0].blnd: unknown key",
+        ),
         ({"tradeops_secrets": {}}, "the secret 'token' is missing"),
         ({"tradeops_urls": {}}, "tradeops_urls has no 'api'"),
         ({"tradeops_urls": {"api": "https://127.0.0.1:{{ tport }}"}}, "is not trusted"),
@@ -315,7 +326,11 @@ def _serve_untrusted(bench: Bench) -> None:
         ("open_orders", {}, "an empty scope; scope may name account"),
         ("open_orders", {"scope": {"symbol": ""}, "all": True}, "scope.symbol is ''"),
         ("trading_state", {"state": "halted", "wait_timeout": -5}, "wait_timeout is -5; give seconds"),
-        ("trading_state", {"state": "hatled"}, "value of state must be one of: active, reducing, halted, flat, stopped"),
+        (
+            "trading_state",
+            {"state": "hatled"},
+            "value of state must be one of: active, reducing, halted, flat, stopped",
+        ),
         ("trading_state", {"state": "halted", "cancel": True}, "cancel"),
         ("trading_state", {}, "missing required arguments: state"),
         ("trading_info", {"gather": ["trading", "moon"]}, "value of gather must be one or more of"),
@@ -344,7 +359,12 @@ def test_an_interrupt_ends_the_run_and_frees_the_lease(bench: Bench) -> None:
     command = bench.command([{"tradeops.core.trading_state_fleet": {"state": "halted", "wait_timeout": 30}}])
     environment = bench.environment() | {"TRADEOPS_OPERATION_ID": "op-interrupted"}
     with subprocess.Popen(
-        command, cwd=bench.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        cwd=bench.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     ) as process:
         deadline = time.monotonic() + 20
         while not all(site.writes for site in bench.sites.values()):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -106,7 +107,7 @@ class Controller:
         self.ground = ground
         self.home = home
         self.state = home / "state"
-        self._runs = 0
+        self._runs = itertools.count(1)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "TRADEOPS_"))}
         self.environ = {
             **kept,
@@ -120,8 +121,7 @@ class Controller:
 
     def start(self, *command: str, inventories: t.Sequence[str] = ("inventories/lab",)) -> Playing:
         """Begin a command: a playbook with its arguments, or ``ansible`` with its own."""
-        self._runs += 1
-        operation = f"run-{self._runs}"
+        operation = f"run-{next(self._runs)}"
         program = [] if command[0] == "ansible" else ["ansible-playbook"]
         sources = [word for source in inventories for word in ("-i", source)]
         process = subprocess.Popen(

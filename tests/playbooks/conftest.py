@@ -1,7 +1,7 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One lab and one controller for all tests of the playbooks; each test begins with freshly seeded sites that trade."""
+"""One lab and one controller for all tests of the playbooks."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def controller(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Cont
     return Controller(ground, tmp_path_factory.mktemp("controller"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _fresh(ground: Ground, controller: Controller) -> None:
+    """Freshly seeded sites that trade, and nobody told anything yet."""
     for site in SITES:
         ground.fresh(site, market=True)
     controller.forget_messages()

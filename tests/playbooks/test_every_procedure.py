@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import typing as t
 
 import pytest
-from playing import Controller
+from playing import Controller, Played
 from procedure_table import COVERED
 from simulator_ground import Ground
 
@@ -19,7 +21,7 @@ FLASHMM = ("flashmm-primary", "flashmm-dr")
 AI = ("ai-trading-primary",)
 BOOK = ("adaptive-order-book-primary",)
 SMC = ("smc-agent-primary",)
-BASELINE = {"max_daily_loss": 5000, "max_leverage": 3, "max_position": 250000}
+CUT = {"max_daily_loss": 4000, "max_leverage": 2.4, "max_position": 200000}  # 20 % less than inventories/ say
 
 
 def halted(truth: Truth) -> bool:
@@ -59,7 +61,7 @@ CASES: dict[str, list[Case]] = {
     "FM-PNL": [
         Case(
             FLASHMM,
-            lambda truth: flat(truth) and truth["limits"] == {name: value * 0.8 for name, value in BASELINE.items()},
+            lambda truth: flat(truth) and truth["limits"] == CUT,
             settings={"daily_pnl": -250.0, "risk_utilization": 97.0},
         )
     ],
@@ -109,40 +111,72 @@ CASES: dict[str, list[Case]] = {
     ],
 }
 
-COMMANDS = [
-    pytest.param(command, case, id=f"{row.id}-{number}")
+COMMANDS = {
+    f"{row.id}-{number}": (command, case)
     for row in COVERED
     for number, (command, case) in enumerate(zip(row.commands, CASES.get(row.id, []), strict=False), 1)
-]
+}
+
+
+@dataclasses.dataclass
+class Rehearsal:
+    """A command three times: as a plan, for real, and again; with what each of them wrote at the sites."""
+
+    planned: Played
+    done: Played
+    again: Played
+    writes: tuple[list[str], list[str], list[str]]
+    truth: dict[str, Truth]
+
+
+def rehearse(ground: Ground, controller: Controller, command: list[str], case: Case) -> Rehearsal:
+    for site in case.sites:
+        ground.fresh(site, market=True)
+        ground.control("PUT", f"/sites/{site}/settings", {"trading": case.state, **case.settings})
+        if case.open_breakers:
+            ground.call(site, "POST", "/admin/circuit-breaker/activate-all", {"reason": "test"})
+        ground.settled(site)
+
+    def play(*more: str) -> tuple[Played, list[str]]:
+        ground.forget(*case.sites)
+        played = controller.play(*command, *case.faster, *more)
+        return played, [f"{site}: {write}" for site in case.sites for write in ground.writes(site)]
+
+    planned, none = play("--check")
+    done, some = play()
+    truth = {site: ground.truth(site) for site in case.sites}
+    again, nothing = play()
+    return Rehearsal(planned, done, again, (none, some, nothing), truth)
+
+
+@pytest.fixture(scope="module")
+def rehearsals(
+    ground: Ground, controller: Controller, request: pytest.FixtureRequest
+) -> t.Iterator[dict[str, concurrent.futures.Future[Rehearsal]]]:
+    """The commands that are tested now: those of one platform one after the other, the platforms side by side."""
+    tested = [item.callspec.params for item in request.session.items if item.parent is request.node and hasattr(item, "callspec")]
+    chosen = {params["name"]: COMMANDS[params["name"]] for params in tested}
+    with contextlib.ExitStack() as stack:
+        platforms = {sites: stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)) for sites in (FLASHMM, AI, BOOK, SMC)}
+        yield {
+            name: platforms[case.sites].submit(rehearse, ground, controller, command, case)
+            for name, (command, case) in chosen.items()
+        }
 
 
 def test_every_command_is_run() -> None:
     assert {row.id: len(row.commands) for row in COVERED} == {name: len(cases) for name, cases in CASES.items()}
 
 
-@pytest.mark.parametrize(("command", "case"), COMMANDS)
-def test_planned_done_and_left_alone(ground: Ground, controller: Controller, command: list[str], case: Case) -> None:
-    for site in case.sites:
-        ground.control("POST", f"/sites/{site}/state", {"trading": case.state})
-        ground.control("PUT", f"/sites/{site}/settings", case.settings)
-        if case.open_breakers:
-            ground.call(site, "POST", "/admin/circuit-breaker/activate-all", {"reason": "test"})
-        ground.settled(site)
-    ground.forget(*case.sites)
-    command = [*command, *case.faster]
-
-    controller.play(*command, "--check")
-    assert writes(ground, case) == []
-
-    done = controller.play(*command)
-    for site in case.sites:
-        assert case.truth(ground.truth(site)), f"{site}: {ground.truth(site)}\n{done}"
-    assert bool(writes(ground, case)) is not case.reads_only
-
-    ground.forget(*case.sites)
-    controller.play(*command)
-    assert writes(ground, case) == []
-
-
-def writes(ground: Ground, case: Case) -> list[str]:
-    return [f"{site}: {write}" for site in case.sites for write in ground.writes(site)]
+@pytest.mark.parametrize("name", COMMANDS)
+def test_planned_done_and_left_alone(
+    rehearsals: dict[str, concurrent.futures.Future[Rehearsal]], name: str
+) -> None:
+    case = COMMANDS[name][1]
+    rehearsal = rehearsals[name].result()
+    planned, done, again = rehearsal.writes
+    assert planned == [], str(rehearsal.planned)
+    for site, truth in rehearsal.truth.items():
+        assert case.truth(truth), f"{site}: {truth}\n{rehearsal.done}"
+    assert bool(done) is not case.reads_only, str(rehearsal.done)
+    assert again == [], str(rehearsal.again)

@@ -20,7 +20,7 @@ description:
   - The operation id is taken from the environment variable E(TRADEOPS_OPERATION_ID). Without it one is made and put
     there, so that tasks see it with P(ansible.builtin.env#lookup). A second playbook with the same id continues the
     journal.
-  - The operator is E(TRADEOPS_OPERATOR), else the user that AWX names, else the login name. The reason is the extra
+  - The operator is the user that AWX names, else E(TRADEOPS_OPERATOR), else the login name. The reason is the extra
     variable C(tradeops_reason).
   - A journal that cannot be written never stops an operation. The callback says so, keeps the records in memory, tries
     again, and tells at the end what is missing.

@@ -98,17 +98,20 @@ class VerbAction(ActionBase):
         given = arguments(name, self._task.args, variables, self._templar.template)
         if self._connection.transport == "local":
             return carry_out(self.verb, name, given, check_mode=self._task.check_mode)
+        try:
+            module_args = _for_module(self.verb, given)
+        except TradeopsError as exc:
+            return failure(self.verb, given, exc)
         return self._execute_module(
-            module_name=f"tradeops.core.{self.verb}", module_args=self._for_module(given), task_vars=variables
+            module_name=f"tradeops.core.{self.verb}", module_args=module_args, task_vars=variables
         )
 
-    def _for_module(self, given: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Put the text of the profile into the arguments: the machine that makes the calls does not have the file."""
-        options = VERBS[self.verb].spec.options
-        if not given.get("profile_text") and given.get("profile"):
-            folders = [*map(pathlib.Path, given.get("profile_path", [])), SHIPPED]
-            try:
-                given["profile_text"] = profiles.find(given["profile"], folders).read_text(encoding="utf-8")
-            except TradeopsError as exc:
-                self._display.vvv(str(exc))  # the module says it, in the one form of all its errors
-        return {key: value for key, value in given.items() if key in options and value is not None}
+
+def _for_module(verb: str, given: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Put the text of the profile into the arguments: the machine that makes the calls does not have the file."""
+    options = VERBS[verb].spec.options
+    if not given.get("profile_text") and given.get("profile"):
+        own = given.get("profile_path") or []
+        folders = [*map(pathlib.Path, own.split(",") if isinstance(own, str) else own), SHIPPED]
+        given = {**given, "profile_text": profiles.text(profiles.find(str(given["profile"]), folders))}
+    return {key: value for key, value in given.items() if key in options and value is not None}

@@ -249,7 +249,7 @@ class Platform:
         self._stop.wait(seconds)
 
     def now(self) -> t.Any:
-        return self.as_of if self.as_of is not None else datetime.datetime.now(datetime.timezone.utc).isoformat()
+        return self.as_of if self.as_of is not None else datetime.datetime.now(datetime.UTC).isoformat()
 
     # -- the platform itself ------------------------------------------------------------------------------------
 
@@ -271,11 +271,8 @@ class Platform:
     def _sign_in(self, request: Request) -> tuple[int, t.Any]:
         given = request.headers.get("authorization", "").partition(" ")[2]
         pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if (
-            request.path == "/login"
-            and given != pair
-            or request.path == "/refresh"
-            and not given.startswith("refresh-")
+        if (request.path == "/login" and given != pair) or (
+            request.path == "/refresh" and not given.startswith("refresh-")
         ):
             return 401, {"error": f"who is {given}?"}
         self.logins += 1

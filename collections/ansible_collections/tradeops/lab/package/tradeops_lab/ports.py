@@ -16,7 +16,7 @@ import socket
 
 from .errors import LabError
 
-BLOCK = 150
+BLOCK = 200
 _FIRST = 20000
 _LAST = 32768  # where Linux begins with ports for outgoing connections unless it is told otherwise
 HOST = "127.0.0.1"

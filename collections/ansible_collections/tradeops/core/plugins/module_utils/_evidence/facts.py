@@ -50,12 +50,13 @@ def check_operation_id(text: str) -> str:
 
 
 def find_operator(environ: t.Mapping[str, str], extra_vars: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """Return ``{name, source}`` of the person who decided: as told, as AWX knows, or as logged in."""
-    if environ.get(ENV_OPERATOR):
-        return {"name": environ[ENV_OPERATOR], "source": ENV_OPERATOR}
+    """Return ``{name, source}`` of the person who decided: as AWX knows, which has asked for a password, as told, or as
+    logged in."""
     for name in ("awx_user_name", "tower_user_name"):
         if extra_vars.get(name):
             return {"name": str(extra_vars[name]), "source": name}
+    if environ.get(ENV_OPERATOR):
+        return {"name": environ[ENV_OPERATOR], "source": ENV_OPERATOR}
     return {"name": login_name(), "source": "login"}
 
 

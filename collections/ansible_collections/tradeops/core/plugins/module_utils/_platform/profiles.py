@@ -21,9 +21,9 @@ _FILLED = {"reason", "operator", "operation", "percentage", "mode", "value", "ti
 _one_at_a_time = threading.Lock()
 
 
-def parse(text: str, name: str) -> Profile:
+def parse(content: str, name: str) -> Profile:
     """Read a profile from its text; ``name`` is the file that errors name. Raises ProfileError."""
-    document = Document(text, name)
+    document = Document(content, name)
     profile = document.read(Profile)
     for path, problem in problems(profile):
         raise document.error(path, problem)
@@ -32,20 +32,24 @@ def parse(text: str, name: str) -> Profile:
 
 def load(path: pathlib.Path) -> Profile:
     """Read a profile from a file, once for every version of the file. Raises ProfileError."""
-    try:
-        # The threads of a fleet ask for the same few files at once: one of them reads, the others wait for it.
-        with _one_at_a_time:
-            return _load(str(path), path.stat().st_mtime_ns)
-    except OSError as exc:
-        raise ProfileError(f"{path}:1: cannot be read: {exc.strerror}") from exc
+    # The threads of a fleet ask for the same few files at once: one of them reads, the others wait for it.
+    with _one_at_a_time:
+        return _load(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @functools.lru_cache(maxsize=64)
-def _load(path: str, _stamp: int) -> Profile:
+def _load(path: pathlib.Path, _stamp: int) -> Profile:
+    return parse(text(path), str(path))
+
+
+def text(path: pathlib.Path) -> str:
+    """Return the text of a profile. Raises ProfileError."""
     try:
-        return parse(pathlib.Path(path).read_text(encoding="utf-8"), path)
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as exc:
         raise ProfileError(f"{path}:1: not UTF-8: {exc.reason} at byte {exc.start}") from exc
+    except OSError as exc:
+        raise ProfileError(f"{path}:1: cannot be read: {exc.strerror}") from exc
 
 
 def find(name: str, folders: t.Sequence[pathlib.Path]) -> pathlib.Path:

@@ -18,7 +18,8 @@ from .verbs.maintenance import ensure_maintenance
 from .verbs.orders import ensure_no_open_orders
 from .verbs.positions import ensure_flat
 from .verbs.run import Run
-from .verbs.trading import Wish, ensure_state
+from .verbs.steps import Wish
+from .verbs.trading import ensure_state
 
 Parameters = dict[str, t.Any]
 STATES = ["active", "reducing", "halted", "flat", "stopped"]

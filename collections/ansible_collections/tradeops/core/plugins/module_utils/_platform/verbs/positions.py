@@ -176,7 +176,7 @@ def _held(rows: Rows) -> Rows:
 
 
 def _by_id(rows: Rows) -> dict[str, t.Any]:
-    """Return id -> quantity; what several accounts hold of one symbol is added up, or listed where it adds up to zero."""
+    """Return id -> quantity; what several accounts hold of one symbol is added up, or listed where that is zero."""
     quantities: dict[str, list[t.Any]] = {}
     for row in rows:
         quantities.setdefault(row["id"], []).append(row["quantity"])

@@ -118,7 +118,7 @@ class Run:
         while True:
             sending += 1
             try:
-                ack = self.gate.write(step, lambda: self.site.send(action, values, Deadline(self._spare())))
+                ack = self.gate.write(step, lambda: self.site.send(action, values, self._sending()))
             except (RateLimited, Unreachable) as exc:
                 self.say(str(exc))
                 ack = self._after_failure(exc, action, landed, last=sending == SENDINGS)
@@ -272,8 +272,11 @@ class Run:
         return None
 
     def _spare(self) -> float:
-        """Return the seconds that sending may use up; the rest is for looking at what came of it."""
+        """Return the seconds that sending again may use up; the rest is for looking at what came of it."""
         return max(0.0, self.deadline.remaining - _RESERVE * self._whole.seconds)
+
+    def _sending(self) -> Deadline:
+        return Deadline(max(self._spare(), self.deadline.remaining / 2))
 
     def _landed(self, landed: t.Callable[[], bool]) -> bool:
         with self.within(min(_LANDING, self._spare())):

@@ -75,8 +75,10 @@ def ensure(run: Run, change: Change, wanted: str, goal: t.Callable[[Values], Val
     objects = [_object(change, key, before, after, value, told, changed) for key, value in target.items()]
     left = [item for item in objects if not same(item.after, target[item.id])]
     if left and not problem:
-        whys = (f" ({item.why})" if item.why else "" for item in left)
-        problem = "; ".join(f"{item.id} is {item.after}, not {target[item.id]}{why}" for item, why in zip(left, whys))
+        problem = "; ".join(
+            f"{item.id} is {item.after}, not {target[item.id]}" + (f" ({item.why})" if item.why else "")
+            for item in left
+        )
         problem += f"; {told.error}" if told.error else ""
     return run.outcome(
         change.capability,

@@ -43,13 +43,15 @@ def test_an_operation_renews_its_lease_and_another_is_refused(take: Take) -> Non
     with pytest.raises(LeaseHeld, match=r"bench-1: held by operation a of ada \(cancel\), until 20"):
         take("b").acquire("resume")
     holder = take("b").holder()
-    assert holder is not None and holder.operation == "a"
+    assert holder is not None
+    assert holder.operation == "a"
 
 
 def test_a_stop_takes_over_and_the_evicted_operation_never_writes_again(take: Take) -> None:
     take("a").acquire("resume")
     evicted = take("stop").acquire("halt", takeover=True)
-    assert evicted is not None and evicted.operation == "a"
+    assert evicted is not None
+    assert evicted.operation == "a"
     for takeover in (False, True):
         with pytest.raises(LeaseHeld, match="taken over by a stop"):
             take("a").acquire("resume", takeover=takeover)
@@ -117,14 +119,16 @@ def test_a_damaged_file_refuses_and_says_what_to_do(take: Take, text: str) -> No
 def test_any_name_of_a_site_is_a_file_in_the_folder(take: Take, site: str) -> None:
     lease = take("a", site=site)
     lease.acquire("halt")
-    assert lease.path.parent == lease.folder and lease.path.is_file()
-    assert lease.release() and not take("b", site=site).release()
+    assert lease.path.parent == lease.folder
+    assert lease.path.is_file()
+    assert lease.release()
+    assert not take("b", site=site).release()
 
 
 def test_an_unusable_folder_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     lease = Lease(str(tmp_path / "file" / "leases"), "bench-1", operation="a", operator="ada")
-    with pytest.raises(LeaseHeld, match="the lease folder .* cannot be used: Not a directory"):
+    with pytest.raises(LeaseHeld, match=r"the lease folder .* cannot be used: Not a directory"):
         lease.acquire("halt")
 
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._common.argspec import OPERATION, SITE, ArgumentSpec
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError
-from ansible_collections.tradeops.core.plugins.module_utils._common.outcome import Object, Outcome, Proof, tally
+from ansible_collections.tradeops.core.plugins.module_utils._common.outcome import Object, Outcome, Proof, Result, tally
 
 
 def test_tally_counts_what_became_of_objects() -> None:
@@ -19,31 +21,20 @@ def test_tally_counts_what_became_of_objects() -> None:
     assert tally([]) == ""
 
 
-@pytest.mark.parametrize(
-    ("result", "failed"),
-    [
-        ("proven", False),
-        ("unchanged", False),
-        ("planned", False),
-        ("refused", True),
-        ("unproven", True),
-        ("unreachable", True),
-    ],
-)
-def test_a_result_says_whether_it_failed(result: str, failed: bool) -> None:
-    outcome = Outcome("s", "trading", "halted", result, True, {"state": "a"}, {"state": "b"})  # type: ignore[arg-type]
+@pytest.mark.parametrize("result", t.get_args(Result))
+def test_a_result_says_whether_it_failed(result: Result) -> None:
+    outcome = Outcome("s", "trading", "halted", result, True, {"state": "a"}, {"state": "b"})
     told = outcome.to_result()
-    assert told["failed"] is failed
+    assert told["failed"] is (result in ("refused", "unproven", "unreachable"))
     assert told["diff"] == {"before": {"state": "a"}, "after": {"state": "b"}}
     assert set(told) >= {"site", "capability", "wanted", "result", "changed", "plan", "proof", "msg", "notes"}
 
 
 def test_cleaning_reaches_every_text() -> None:
     item = Object("secret", "order", "secret", {"a": "secret"}, "cancelled", "secret")
-    outcome = Outcome(
-        "s", "t", "w", "proven", True, {"x": "secret"}, {}, plan=[{"path": "/secret"}], proof=Proof("secret", objects=[item]),
-        msg="secret", notes=["secret"],
-    )  # fmt: skip
+    proof = Proof("secret", objects=[item])
+    texts: dict[str, t.Any] = {"plan": [{"path": "/secret"}], "msg": "secret", "notes": ["secret"]}
+    outcome = Outcome("s", "t", "w", "proven", True, {"x": "secret"}, {}, proof=proof, **texts)
     cleaned = outcome.cleaned(lambda value: eval(repr(value).replace("secret", "***")))  # noqa: S307 - our own literals
     assert "secret" not in repr(cleaned)
 
@@ -72,6 +63,7 @@ def test_a_wrong_argument_is_one_sentence_with_the_site(more: dict[str, object],
     with pytest.raises(InputError) as caught:
         SPEC.validate("bench-1", given)
     text = str(caught.value)
-    assert (
-        text.startswith("bench-1: ") and text.endswith("Nothing was sent.") and problem in text and "s3cr3t" not in text
-    )
+    assert text.startswith("bench-1: ")
+    assert text.endswith("Nothing was sent.")
+    assert problem in text
+    assert "s3cr3t" not in text

@@ -14,9 +14,10 @@ from ansible_collections.tradeops.core.plugins.module_utils._common.waiter impor
 
 def test_a_deadline_counts_down_and_never_below_zero() -> None:
     deadline = Deadline(0.05)
-    assert 0 < deadline.remaining <= 0.05 and not deadline.over
+    assert 0 < deadline.remaining <= 0.05
+    assert not deadline.over
     deadline.pause(10)
-    assert deadline.over and deadline.remaining == 0.0
+    assert (deadline.remaining, bool(deadline.over)) == (0.0, True)
     assert 0.05 <= deadline.elapsed < 1.0
 
 

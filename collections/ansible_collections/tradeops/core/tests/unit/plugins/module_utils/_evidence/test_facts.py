@@ -33,7 +33,8 @@ def test_other_texts_are_no_operation_ids(text: str) -> None:
 
 def test_the_operator_is_told_or_known_or_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
     awx = {"awx_user_name": "ann", "tower_user_name": "tom"}
-    assert facts.find_operator({"TRADEOPS_OPERATOR": "maria"}, awx)["name"] == "maria"
+    assert facts.find_operator({"TRADEOPS_OPERATOR": "maria"}, awx)["name"] == "ann"
+    assert facts.find_operator({"TRADEOPS_OPERATOR": "maria"}, {})["name"] == "maria"
     assert facts.find_operator({}, awx) == {"name": "ann", "source": "awx_user_name"}
     assert facts.find_operator({}, {"tower_user_name": "tom"})["name"] == "tom"
     monkeypatch.setenv("LOGNAME", "ops")

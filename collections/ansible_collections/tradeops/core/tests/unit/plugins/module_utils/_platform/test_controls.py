@@ -1,7 +1,7 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Breakers, migrations, limits, maintenance, dead man's switches, health: set once, read back, unchanged the second time."""
+"""Breakers, migrations, limits, maintenance, dead man's switches, health: set once, read back, then unchanged."""
 
 from __future__ import annotations
 
@@ -56,7 +56,12 @@ def test_planned_then_proven_then_unchanged(
 )
 @pytest.mark.parametrize(
     ("kind", "word", "changed"),
-    [("lie", "unproven", False), ("refusal", "refused", False), ("error_after", "proven", True), ("hang", "unproven", False)],
+    [
+        ("lie", "unproven", False),
+        ("refusal", "refused", False),
+        ("error_after", "proven", True),
+        ("hang", "unproven", False),
+    ],
 )
 def test_what_is_not_seen_is_not_proven(
     do: Do, platform: Platform, verb: str, wish: dict[str, t.Any], path: str, kind: str, word: str, changed: bool
@@ -76,11 +81,19 @@ def test_what_is_not_seen_is_not_proven(
     [
         ("circuit_breaker", {"state": "open"}, "neither pairs nor all: true given"),
         ("circuit_breaker", {"state": "open", "all": True, "pairs": ["BTC"]}, "both pairs and all: true given"),
-        ("circuit_breaker", {"state": "open", "pairs": ["XRP"]}, "there is no circuit breaker XRP; Bench platform has BTC, ETH"),
+        (
+            "circuit_breaker",
+            {"state": "open", "pairs": ["XRP"]},
+            "there is no circuit breaker XRP; Bench platform has BTC, ETH",
+        ),
         ("circuit_breaker", {"state": "closed", "pairs": ["BTC"]}, "to all circuit breakers at once only, not to BTC"),
         ("rollout", {"state": "percentage", "percentage": 101, "all": True}, "percentage is 101; give 0 to 100"),
         ("rollout", {"state": "percentage", "percentage": float("nan"), "all": True}, "percentage is nan"),
-        ("rollout", {"state": "percentage", "percentage": 5, "all": True, "emergency": True}, "emergency goes with state stopped"),
+        (
+            "rollout",
+            {"state": "percentage", "percentage": 5, "all": True, "emergency": True},
+            "emergency goes with state stopped",
+        ),
         ("risk_limits", {"limits": {"size": "big"}}, "limits: size is 'big', which is no number"),
         ("risk_limits", {"limits": {"siez": 5}}, "there is no risk limit siez; Bench platform has loss, size"),
         ("risk_limits", {"limits": {}}, "there is no risk limit"),
@@ -202,7 +215,15 @@ def test_a_mode_that_the_platform_lacks(do: Do, platform: Platform) -> None:
 
 @pytest.mark.parametrize(
     ("left", "word"),
-    [(60, "unchanged"), (30, "unchanged"), (29, "proven"), (3600, "proven"), (0, "proven"), (None, "proven"), ("x", "proven")],
+    [
+        (60, "unchanged"),
+        (30, "unchanged"),
+        (29, "proven"),
+        (3600, "proven"),
+        (0, "proven"),
+        (None, "proven"),
+        ("x", "proven"),
+    ],
 )
 def test_a_switch_is_armed_as_asked_or_set_anew(do: Do, platform: Platform, left: t.Any, word: str) -> None:
     platform.switch = left

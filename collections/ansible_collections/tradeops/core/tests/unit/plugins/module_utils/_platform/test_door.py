@@ -19,8 +19,9 @@ from ansible_collections.tradeops.core.tests.unit.fake_platform import PASSWORD,
 
 Do = t.Callable[..., dict[str, t.Any]]
 KEYS = {
-    "site", "capability", "wanted", "result", "changed", "failed", "msg", "before", "after", "plan", "proof", "notes", "diff",
-}  # fmt: skip
+    *("site", "capability", "wanted", "result", "changed", "failed", "msg"),
+    *("before", "after", "plan", "proof", "notes", "diff"),
+}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_wrong_input_is_one_sentence_and_nothing_is_sent(
 
 
 def test_every_result_has_the_same_keys(do: Do, platform: Platform) -> None:
-    wishes = {
+    wishes: dict[str, dict[str, t.Any]] = {
         "trading_state": {"state": "halted"},
         "open_orders": {"all": True},
         "open_positions": {"all": True},
@@ -102,6 +103,33 @@ def test_a_defect_of_ours_shows_no_secret() -> None:
 def test_the_name_of_a_user_is_no_secret(do: Do, platform: Platform) -> None:
     platform.fault("answer", "DELETE", "/orders", status=400, body={"error": "operator may not cancel"})
     assert "operator may not cancel" in do("open_orders", all=True)["msg"]
+
+
+def test_a_module_is_the_same_door(platform: Platform, tmp_path: pathlib.Path) -> None:
+    options: dict[str, t.Any] = {
+        "site": "bench-1",
+        "state": "halted",
+        "profile": "bench.yml",
+        "profile_text": PROFILE,
+        "urls": {"api": platform.url},
+        "secrets": SECRETS,
+        "lease_dir": str(tmp_path / "leases"),
+    }
+    name = "ansible_collections.tradeops.core.plugins.modules.trading_state"
+    words = []
+    for check in (True, False, False):
+        ran = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", name],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": options | {"_ansible_check_mode": check}}),
+            env={"PYTHONPATH": str(pathlib.Path(__file__).parents[8]), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        words.append(json.loads(ran.stdout)["result"])
+        for secret in (SECRETS["token"], SECRETS["emergency_token"], PASSWORD):
+            assert secret not in ran.stdout
+    assert (words, platform.writes) == (["planned", "proven", "unchanged"], ["POST /halt"])
 
 
 # -- leases -----------------------------------------------------------------------------------------------------
@@ -171,9 +199,7 @@ def test_a_single_verb_gives_its_lease_back(do: Do, tmp_path: pathlib.Path) -> N
 
 
 @pytest.mark.parametrize("damage", ["unwritable", "damaged"])
-def test_a_stop_goes_on_where_the_lease_cannot(
-    do: Do, platform: Platform, tmp_path: pathlib.Path, damage: str
-) -> None:
+def test_a_stop_goes_on_where_the_lease_cannot(do: Do, platform: Platform, tmp_path: pathlib.Path, damage: str) -> None:
     if damage == "unwritable":
         (tmp_path / "leases").write_text("", encoding="utf-8")
     else:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import typing as t
@@ -99,7 +100,7 @@ def test_a_dead_site_is_unreachable_at_once_and_unchanged(do: Do, platform: Plat
 @pytest.mark.parametrize("verb", ["trading_state", "open_orders", "open_positions", "maintenance_mode", "trading_info"])
 def test_a_hung_site_is_reported_within_the_budget(do: Do, platform: Platform, verb: str) -> None:
     platform.fault("hang")
-    wish = {
+    wish: dict[str, dict[str, t.Any]] = {
         "trading_state": {"state": "flat"},
         "open_orders": {"all": True},
         "open_positions": {"all": True},
@@ -266,4 +267,4 @@ def test_the_rate_of_the_platform_is_kept(do: Do, platform: Platform) -> None:
     assert do("trading_state", state="halted", profile_text=text)["result"] == "proven"
     times = [request.at for request in platform.requests]
     assert len(times) > 4
-    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) > 0.03
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) > 0.03

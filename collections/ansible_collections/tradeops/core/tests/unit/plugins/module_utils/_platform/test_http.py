@@ -86,7 +86,8 @@ def test_a_refused_connection_was_not_sent() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         exc = failure(f"http://127.0.0.1:{free.getsockname()[1]}/x", method="POST")
-    assert isinstance(exc, Unreachable) and exc.sent is False
+    assert isinstance(exc, Unreachable)
+    assert exc.sent is False
     assert "connection refused" in str(exc)
 
 
@@ -104,8 +105,10 @@ def test_a_refused_connection_was_not_sent() -> None:
 def test_what_was_cut_short_may_have_landed(platform: Platform, kind: str, seconds: float, text: str) -> None:
     platform.fault(kind, seconds=seconds)
     exc = failure(platform.url + "/api/halt", method="POST")
-    assert isinstance(exc, Unreachable) and exc.sent is None
-    assert text in str(exc) and str(exc).startswith("POST /api/halt: ")
+    assert isinstance(exc, Unreachable)
+    assert exc.sent is None
+    assert text in str(exc)
+    assert str(exc).startswith("POST /api/halt: ")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,8 @@ def test_an_endless_answer_is_not_swallowed(platform: Platform, monkeypatch: pyt
 def test_a_used_up_budget_sends_nothing(platform: Platform) -> None:
     with pytest.raises(Unreachable, match="the time budget is used up") as caught:
         HttpTransport().exchange("GET", platform.url, {}, None, Deadline(0), write=False)
-    assert caught.value.sent is False and platform.requests == []
+    assert caught.value.sent is False
+    assert platform.requests == []
 
 
 def test_an_ipv6_address_works() -> None:
@@ -173,20 +177,22 @@ def test_a_dead_address_leaves_time_for_the_next(platform: Platform, monkeypatch
 def test_a_hung_resolver_keeps_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, real = threading.Event(), socket.getaddrinfo
 
-    def hang(host: str, port: int, *args: t.Any, flags: int = 0, **more: t.Any) -> t.Any:
+    def hang(host: str, port: int, *, type: int, flags: int = 0) -> t.Any:
         if not flags:
             stop.wait(10)
-        return real(host, port, *args, flags=flags | socket.AI_NUMERICHOST, **more)
+        return real(host, port, type=type, flags=flags | socket.AI_NUMERICHOST)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     exc = failure("http://site.example/x")
     stop.set()
-    assert exc.sent is False and "the name site.example was not resolved within 0.2 s" in str(exc)
+    assert exc.sent is False
+    assert "the name site.example was not resolved within 0.2 s" in str(exc)
 
 
 def test_an_unknown_name_is_told() -> None:
     exc = failure("http://no-such-host.invalid/x", timeout=0.9)
-    assert exc.sent is False and "no connection to no-such-host.invalid" in str(exc)
+    assert exc.sent is False
+    assert "no connection to no-such-host.invalid" in str(exc)
 
 
 def test_a_name_that_is_none_is_told() -> None:
@@ -227,8 +233,11 @@ def secure(certificates: pathlib.Path) -> t.Iterator[Platform]:
 
 def test_an_untrusted_certificate_stops_before_anything_is_sent(secure: Platform) -> None:
     exc = failure(secure.url + "/api/halt", method="POST")
-    assert isinstance(exc, Untrusted) and exc.sent is False and exc.result == "refused"
-    assert "is not trusted" in str(exc) and "tradeops_ca_path" in str(exc)
+    assert isinstance(exc, Untrusted)
+    assert exc.sent is False
+    assert exc.result == "refused"
+    assert "is not trusted" in str(exc)
+    assert "tradeops_ca_path" in str(exc)
     assert secure.requests == []
 
 
@@ -239,7 +248,8 @@ def test_an_own_authority_is_trusted(secure: Platform, certificates: pathlib.Pat
 
 def test_a_certificate_for_another_name_is_not_trusted(secure: Platform, certificates: pathlib.Path) -> None:
     exc = failure(secure.url, ca_path=str(certificates / "ca.pem"))
-    assert isinstance(exc, Untrusted) and "mismatch" in str(exc)
+    assert isinstance(exc, Untrusted)
+    assert "mismatch" in str(exc)
 
 
 def test_verification_can_be_turned_off(secure: Platform) -> None:
@@ -257,11 +267,14 @@ def test_verification_can_be_turned_off(secure: Platform) -> None:
 )
 def test_a_wrong_file_is_named(secure: Platform, certificates: pathlib.Path, option: str, file: str, text: str) -> None:
     with pytest.raises(InputError, match=text):
-        get(secure.url + "/api/status", **{option: str(certificates / file)})
+        get(secure.url + "/api/status", **t.cast("dict[str, t.Any]", {option: str(certificates / file)}))
 
 
 def test_a_key_with_a_password_does_not_ask_the_terminal(secure: Platform, certificates: pathlib.Path) -> None:
-    locked = {"client_cert": str(certificates / "site.crt"), "client_key": str(certificates / "locked.key")}
+    locked: dict[str, t.Any] = {
+        "client_cert": str(certificates / "site.crt"),
+        "client_key": str(certificates / "locked.key"),
+    }
     with pytest.raises(InputError, match="cannot be used"):
         get(secure.url + "/api/status", **locked)
 
@@ -363,7 +376,9 @@ def test_tls_goes_through_a_tunnel(proxy: Proxy, certificates: pathlib.Path, mon
 def test_a_tunnel_that_is_refused_was_not_sent(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_address[1]}")
     exc = failure("https://deny.example/x", method="POST")
-    assert exc.sent is False and "through the proxy 127.0.0.1" in str(exc) and "403" in str(exc)
+    assert exc.sent is False
+    assert "through the proxy 127.0.0.1" in str(exc)
+    assert "403" in str(exc)
 
 
 def test_no_proxy_and_loopback_go_straight(proxy: Proxy, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,10 @@ def test_the_stage_at_which_orders_and_positions_go(
 
 def test_unknown_satisfies_nothing_and_stricter_does_unless_exact() -> None:
     assert not any(satisfies("unknown", state) for state in ("active", "reducing", "halted", "flat", "stopped"))
-    assert satisfies("stopped", "halted") and not satisfies("stopped", "halted", exact=True)
-    assert not satisfies("halted", "stopped") and not satisfies("reducing", "active")
-    assert loosens("halted", "reducing") and not loosens("active", "halted") and not loosens("unknown", "active")
+    assert satisfies("stopped", "halted")
+    assert not satisfies("stopped", "halted", exact=True)
+    assert not satisfies("halted", "stopped")
+    assert not satisfies("reducing", "active")
+    assert loosens("halted", "reducing")
+    assert not loosens("active", "halted")
+    assert not loosens("unknown", "active")

@@ -38,11 +38,10 @@ def test_a_halt_is_one_read_then_the_order_then_the_proof(do: Do, platform: Plat
     assert (result["result"], result["changed"], result["failed"], result["msg"]) == ("proven", True, False, "")
     assert platform.calls == ["GET /status", "POST /halt", *["GET /status", "GET /metrics"] * 2]
     halt = platform.requests[1]
-    assert (
-        halt.body == {"reason": "loss limit"}
-        and halt.headers["authorization"] == f"Bearer {SECRETS['emergency_token']}"
-    )
-    assert result["before"]["state"] == "active" and result["after"]["state"] == "halted"
+    assert halt.body == {"reason": "loss limit"}
+    assert halt.headers["authorization"] == f"Bearer {SECRETS['emergency_token']}"
+    assert result["before"]["state"] == "active"
+    assert result["after"]["state"] == "halted"
     assert result["proof"]["witness"] == {"before": 102, "after": 102, "quiet_seconds": 0.02, "moved": False}
     assert result["plan"] == [
         {
@@ -123,8 +122,10 @@ def test_positions_are_closed_before_a_stop_that_could_not(do: Do, platform: Pla
 def test_what_still_holds_positions_is_not_stopped(do: Do, platform: Platform) -> None:
     platform.fault("answer", path="/positions/flatten", status=422, body={"error": "no price"})
     result = do("trading_state", state="flat", profile_text=STOPS_LAST)
-    assert result["result"] == "refused" and "no price" in result["msg"]
-    assert platform.state == "REDUCE" and result["after"]["positions"] == 2
+    assert result["result"] == "refused"
+    assert "no price" in result["msg"]
+    assert platform.state == "REDUCE"
+    assert result["after"]["positions"] == 2
 
 
 def test_a_stopped_bot_is_not_started_to_close_positions(do: Do, platform: Platform) -> None:
@@ -132,7 +133,8 @@ def test_a_stopped_bot_is_not_started_to_close_positions(do: Do, platform: Platf
     result = do("trading_state", state="flat", profile_text=STOPS_LAST)
     assert (result["result"], platform.writes, platform.state) == ("refused", [], "STOP")
     assert "5 orders are open and Bench platform cannot do that while it is stopped" in result["msg"]
-    assert "2 positions are held" in result["msg"] and "it is not started for it" in result["msg"]
+    assert "2 positions are held" in result["msg"]
+    assert "it is not started for it" in result["msg"]
 
 
 @pytest.mark.parametrize("state", ["reducing", "halted"])
@@ -166,14 +168,17 @@ def test_a_stop_is_sent_when_no_state_can_be_read(do: Do, platform: Platform, ki
 def test_a_hung_read_then_a_proof_is_proven(do: Do, platform: Platform) -> None:
     platform.fault("hang", "GET", times=1)
     result = do("trading_state", state="halted")
-    assert result["result"] == "proven" and result["before"]["state"] == "unknown"
+    assert result["result"] == "proven"
+    assert result["before"]["state"] == "unknown"
 
 
 def test_the_orders_are_cancelled_unseen_when_they_cannot_be_listed(do: Do, platform: Platform) -> None:
     platform.fault("error_before", "GET", "/orders")
     result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=0.4)
-    assert platform.writes[:2] == ["POST /halt", "DELETE /orders"] and platform.orders == {}
-    assert result["result"] == "unproven" and "cannot be read back" in result["msg"]
+    assert platform.writes[:2] == ["POST /halt", "DELETE /orders"]
+    assert platform.orders == {}
+    assert result["result"] == "unproven"
+    assert "cannot be read back" in result["msg"]
 
 
 def test_no_order_is_sent_blindly_that_might_loosen(do: Do, platform: Platform) -> None:
@@ -204,7 +209,8 @@ def test_a_halt_that_is_only_claimed_is_contradicted_and_ordered_again(do: Do, p
     platform.state, platform.entering = "HALT", True
     result = do("trading_state", state="halted", wait_timeout=0.4)
     assert platform.writes == ["POST /halt"]
-    assert result["result"] == "unproven" and "orders still enter (the witness moved)" in result["msg"]
+    assert result["result"] == "unproven"
+    assert "orders still enter (the witness moved)" in result["msg"]
     assert result["proof"]["witness"]["moved"] is True
     assert result["before"]["state"] == "unknown"
 
@@ -227,7 +233,8 @@ def test_a_contradiction_without_a_safe_order_is_unproven(do: Do, platform: Plat
 def test_a_missing_marker_is_no_quiet_witness(do: Do, platform: Platform, marker: t.Any) -> None:
     platform.accepted = marker
     result = do("trading_state", state="halted", wait_timeout=0.2)
-    assert result["result"] == "unproven" and "the witness cannot be read" in result["msg"]
+    assert result["result"] == "unproven"
+    assert "the witness cannot be read" in result["msg"]
     platform.state = "HALT"
     assert do("trading_state", state="halted", wait_timeout=0.2)["result"] == "unproven"
 
@@ -235,7 +242,8 @@ def test_a_missing_marker_is_no_quiet_witness(do: Do, platform: Platform, marker
 def test_a_witness_that_hangs_is_no_quiet_witness(do: Do, platform: Platform) -> None:
     platform.fault("hang", path="/metrics")
     result = do("trading_state", state="halted", wait_timeout=0.4)
-    assert result["result"] == "unproven" and platform.writes == ["POST /halt"]
+    assert result["result"] == "unproven"
+    assert platform.writes == ["POST /halt"]
 
 
 def test_the_quiet_time_is_not_cut_short_by_the_budget(do: Do, platform: Platform) -> None:
@@ -247,33 +255,61 @@ def test_without_a_witness_the_result_says_so(do: Do, platform: Platform) -> Non
     lines = PROFILE.splitlines(keepends=True)
     start = next(number for number, line in enumerate(lines) if line == "    witness:\n")
     result = do("trading_state", state="halted", profile_text="".join(lines[:start] + lines[start + 4 :]))
-    assert result["result"] == "proven" and any("no witness" in note for note in result["notes"])
+    assert result["result"] == "proven"
+    assert any("no witness" in note for note in result["notes"])
 
 
 def test_orders_that_are_opened_again_are_cancelled_again(do: Do, platform: Platform) -> None:
     platform.fault("reopen", times=2, seconds=0.02)
     result = do("trading_state", state="halted", cancel_orders=True)
     assert result["result"] == "proven", result["msg"]
-    assert platform.writes.count("DELETE /orders") >= 2 and platform.orders == {}
+    assert platform.writes.count("DELETE /orders") >= 2
+    assert platform.orders == {}
 
 
 def test_orders_that_always_come_back_are_unproven(do: Do, platform: Platform) -> None:
     platform.fault("reopen", times=1000, seconds=0.02)
     result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=0.6)
-    assert result["result"] == "unproven" and platform.writes.count("DELETE /orders") <= 12
+    assert result["result"] == "unproven"
+    assert platform.writes.count("DELETE /orders") <= 12
 
 
 def test_an_order_that_only_the_venue_knows_is_not_halted_away(do: Do, platform: Platform) -> None:
     platform.venue_orders["x"] = {"id": None, "symbol": "BTC"}
     result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=1.0)
-    assert result["result"] == "unproven" and "1 are open that were not listed" in result["msg"]
+    assert result["result"] == "unproven"
+    assert "1 are open that were not listed" in result["msg"]
     assert [item["id"] for item in result["proof"]["objects"] if item["result"] == "not cancelled"] == ["(no id) 1"]
 
 
 def test_a_position_that_only_the_venue_knows_is_not_flat(do: Do, platform: Platform) -> None:
     platform.positions = []
     result = do("trading_state", state="flat", wait_timeout=1.0)
-    assert result["result"] == "unproven" and "2 positions are still held" in result["msg"]
+    assert result["result"] == "unproven"
+    assert "2 positions are still held" in result["msg"]
+
+
+def test_a_halt_that_ends_while_it_is_looked_at_is_ordered(do: Do, platform: Platform) -> None:
+    """The first reading says halted, the next one active: the stop must not wait for a proof that cannot come."""
+    platform.state = "HALT"
+    platform.fault(
+        "answer", "GET", "/status", status=200, body={"state": "RUN", "as_of": platform.now()}, skip=1, times=1
+    )
+    result = do("trading_state", state="halted")
+    assert (result["result"], platform.writes) == ("proven", ["POST /halt"])
+
+
+def test_the_last_step_is_sent_also_when_the_ones_before_used_up_their_time(do: Do, platform: Platform) -> None:
+    platform.fault("lie", "DELETE", "/orders")
+    result = do("trading_state", state="halted", cancel_orders=True, profile_text=STOPS_LAST, wait_timeout=0.8)
+    assert (result["result"], platform.state, platform.writes[-1]) == ("unproven", "STOP", "POST /stop")
+    assert "5 of 5 are still open" in result["msg"]
+
+
+def test_an_exact_halt_is_ordered_when_the_state_is_unknown_and_the_order_is_safe(do: Do, platform: Platform) -> None:
+    platform.fault("error_before", "GET", "/status", times=3)
+    assert do("trading_state", state="halted", exact=True)["result"] == "proven"
+    assert platform.writes == ["POST /halt"]
 
 
 # -- resuming ---------------------------------------------------------------------------------------------------
@@ -306,7 +342,8 @@ def test_a_failed_resume_is_not_taken_for_the_halt_that_satisfies_reducing(do: D
     platform.fault("error_before", path="/reduce", times=1)
     result = do("trading_state", state="reducing", exact=True, wait_timeout=0.6)
     assert platform.writes == ["POST /reduce"]
-    assert result["result"] == "unproven" and "it was not sent again" in result["msg"]
+    assert result["result"] == "unproven"
+    assert "it was not sent again" in result["msg"]
 
 
 # -- block only -------------------------------------------------------------------------------------------------
@@ -323,10 +360,17 @@ def test_block_only_sends_the_first_order_and_proves_nothing(do: Do, platform: P
 def test_block_only_that_nobody_confirmed_is_unproven(do: Do, platform: Platform) -> None:
     platform.fault("error_before", path="/halt")
     result = do("trading_state_fleet", state="halted", block_only=True)
-    assert result["result"] == "unproven" and "did not confirm" in result["msg"]
+    assert result["result"] == "unproven"
+    assert "did not confirm" in result["msg"]
     platform.faults.clear()
     platform.fault("error_after", path="/halt")
     assert do("trading_state_fleet", state="halted", block_only=True)["result"] == "ordered"
+
+
+def test_block_only_needs_nothing_but_the_block(do: Do, platform: Platform) -> None:
+    text = PROFILE[: PROFILE.index("  orders:\n")]
+    result = do("trading_state_fleet", state="flat", block_only=True, profile_text=text)
+    assert (result["result"], platform.writes) == ("ordered", ["POST /halt"])
 
 
 # -- wrong wishes -----------------------------------------------------------------------------------------------
@@ -350,7 +394,9 @@ def test_what_cannot_work_is_refused_before_any_call(
 ) -> None:
     result = do("trading_state", **options)
     assert (result["result"], result["changed"], result["failed"], platform.requests) == ("refused", False, True, [])
-    assert text in result["msg"] and result["msg"].startswith("bench-1: ") and "othing was sent" in result["msg"]
+    assert text in result["msg"]
+    assert result["msg"].startswith("bench-1: ")
+    assert "othing was sent" in result["msg"]
 
 
 def test_a_stop_of_one_symbol_stops_and_cancels_only_that(do: Do, platform: Platform) -> None:
@@ -360,4 +406,5 @@ def test_a_stop_of_one_symbol_stops_and_cancels_only_that(do: Do, platform: Plat
     result = do("trading_state", state="halted", scope={"symbol": "BTC"}, cancel_orders=True, profile_text=text)
     assert result["result"] == "proven", result["msg"]
     assert platform.requests[1].body["symbol"] == "BTC"
-    assert ids(result, "cancelled") == ["o1", "o3", "o5"] and sorted(platform.orders) == ["o2", "o4"]
+    assert ids(result, "cancelled") == ["o1", "o3", "o5"]
+    assert sorted(platform.orders) == ["o2", "o4"]

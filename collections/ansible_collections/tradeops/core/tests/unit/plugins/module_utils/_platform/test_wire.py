@@ -22,7 +22,7 @@ VALUES = {"id": "a/b ü", "value": 1.5, "reason": "loss", "none": None, "empty":
 
 def reply(body: bytes) -> Reply:
     headers: t.Any = email.message.Message()
-    return Reply(200, headers, body, datetime.datetime.now(datetime.timezone.utc))
+    return Reply(200, headers, body, datetime.datetime.now(datetime.UTC))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,8 @@ def test_retry_after_in_both_forms() -> None:
     assert wire.retry_after("-1") == 0.0
     assert wire.retry_after("Sat, 21 Nov 1998 03:00:00 GMT") == 0.0
     soon = wire.retry_after(email.utils.formatdate(time.time() + 30, usegmt=True))
-    assert soon is not None and 28 <= soon <= 31
+    assert soon is not None
+    assert 28 <= soon <= 31
     assert [wire.retry_after(given) for given in (None, "", "nan", "later")] == [None] * 4
 
 

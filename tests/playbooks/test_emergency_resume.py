@@ -1,7 +1,7 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""emergency_resume.yml: what does not pass a gate sends nothing, and what fails after the first loosening is halted again."""
+"""emergency_resume.yml: what does not pass a gate sends nothing, and what fails after it loosened is halted again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def test_every_site_passes_its_own_gates(ground: Ground, controller: Controller)
     ground.control("PUT", "/sites/adaptive-order-book-primary/settings", {"health": "unhealthy"})
     ground.faults("flashmm-primary", {"kind": "drift"})
     ground.faults("ai-trading-primary", {"kind": "lie", "path": "/trading/resume"})
-    ground.faults("flashmm-dr", *({"kind": "lie", "path": path} for path in ("/admin/trading/resume", "/admin/emergency-stop")))
+    ground.faults(
+        "flashmm-dr", *({"kind": "lie", "path": path} for path in ("/admin/trading/resume", "/admin/emergency-stop"))
+    )
     done = controller.play(RESUME, "-e", "tradeops_confirm=trading_sites", *QUICK, status=2)
 
     assert ground.writes("adaptive-order-book-primary") == ground.writes("flashmm-primary") == []
@@ -68,7 +70,13 @@ def test_nothing_is_sent_without_the_right_confirmation(
 
 def test_an_override_leaves_a_gate_out_and_is_recorded(ground: Ground, controller: Controller) -> None:
     ground.faults("flashmm-primary", {"kind": "drift"})
-    words = ("-e", "tradeops_confirm=flashmm-primary", "-e", '{"emergency_resume_override": ["reconciliation"]}', *QUICK)
+    words = (
+        "-e",
+        "tradeops_confirm=flashmm-primary",
+        "-e",
+        '{"emergency_resume_override": ["reconciliation"]}',
+        *QUICK,
+    )
     done = controller.play(RESUME, "-l", "flashmm-primary", *words)
     assert ground.truth("flashmm-primary")["state"] == "active"
     (record,) = done.results("Gates left out on purpose", "flashmm-primary")

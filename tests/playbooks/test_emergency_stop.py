@@ -1,7 +1,7 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""emergency_stop.yml beside the straight road: what it leaves behind, sites that fail, calling it off, levels and flags."""
+"""emergency_stop.yml beside the straight road: what it leaves behind, sites that fail, calling it off, flags."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def test_a_dead_and_a_hung_site_hold_back_no_other(ground: Ground, controller: C
     assert "flashmm-dr: trading: wanted halted" in done.text
     assert "no connection" in done.text
     assert done.incident
-    assert {row["site"]: row["failures"] for row in done.incident["sites"]} == {name: int(name not in others) for name in words}
+    assert {row["site"]: row["failures"] for row in done.incident["sites"]} == {
+        name: int(name not in others) for name in words
+    }
     (page,) = controller.messages("pagerduty")
     assert "unreachable" in page["body"]["payload"]["custom_details"]["text"]
 
@@ -74,7 +76,10 @@ def test_one_unusable_site_does_not_keep_the_others_from_being_stopped(
     done = controller.play(STOP, "-l", "flashmm", inventories=("inventories/lab", str(inventory)), status=2)
     assert ground.truth("flashmm-dr")["state"] == "halted"
     assert ground.writes("flashmm-primary") == []
-    assert {name: site["result"] for name, site in done.sites.items()} == {"flashmm-dr": "proven", "flashmm-primary": "refused"}
+    assert {name: site["result"] for name, site in done.sites.items()} == {
+        "flashmm-dr": "proven",
+        "flashmm-primary": "refused",
+    }
     assert done.incident
     assert controller.messages()
 
@@ -119,7 +124,14 @@ def test_flags_are_understood_as_text(ground: Ground, controller: Controller) ->
 def test_what_still_holds_positions_is_not_stopped(ground: Ground, controller: Controller) -> None:
     site = "ai-trading-primary"
     ground.faults(site, {"kind": "lie", "path": "/emergency/close-all-positions"})
-    words = ("-e", "emergency_stop_level=stopped", "-e", "emergency_stop_flatten=true", "-e", "emergency_stop_wait_timeout=5")
+    words = (
+        "-e",
+        "emergency_stop_level=stopped",
+        "-e",
+        "emergency_stop_flatten=true",
+        "-e",
+        "emergency_stop_wait_timeout=5",
+    )
     done = controller.play(STOP, "-l", site, *words, status=2)
     truth = ground.truth(site)
     assert (truth["state"], truth["venue_open_orders"]) == ("halted", 0)

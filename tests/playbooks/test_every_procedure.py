@@ -1,7 +1,7 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every command of docs/procedures.md as it stands there: planned without a write, carried out in truth, then unchanged."""
+"""Every command of docs/procedures.md as it stands there: planned without a write, done in truth, then unchanged."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ FLASHMM = ("flashmm-primary", "flashmm-dr")
 AI = ("ai-trading-primary",)
 BOOK = ("adaptive-order-book-primary",)
 SMC = ("smc-agent-primary",)
+PLATFORMS: tuple[tuple[str, ...], ...] = (FLASHMM, AI, BOOK, SMC)
 CUT = {"max_daily_loss": 4000, "max_leverage": 2.4, "max_position": 200000}  # 20 % less than inventories/ say
 
 
 def halted(truth: Truth) -> bool:
-    return bool(truth["state"] == "halted" and truth["open_orders"] == truth["venue_open_orders"] == 0 and truth["positions"])
+    return bool(
+        truth["state"] == "halted" and truth["open_orders"] == truth["venue_open_orders"] == 0 and truth["positions"]
+    )
 
 
 def flat(truth: Truth, state: str = "halted") -> bool:
@@ -43,8 +46,8 @@ def percentages(truth: Truth) -> set[float]:
 
 @dataclasses.dataclass
 class Case:
-    """``state`` and ``settings`` make the sites what they are before, ``open_breakers`` too. ``truth`` is what the lab has
-    to say of each site afterwards. ``faster``: what the test adds to the command, so that it waits less.
+    """``state``, ``settings`` and ``open_breakers`` make the sites what they are. ``truth`` looks at what the lab
+    says of each site afterwards. ``faster``: what the test adds to the command, so that it waits less.
     """
 
     sites: tuple[str, ...]
@@ -154,10 +157,14 @@ def rehearsals(
     ground: Ground, controller: Controller, request: pytest.FixtureRequest
 ) -> t.Iterator[dict[str, concurrent.futures.Future[Rehearsal]]]:
     """The commands that are tested now: those of one platform one after the other, the platforms side by side."""
-    tested = [item.callspec.params for item in request.session.items if item.parent is request.node and hasattr(item, "callspec")]
+    tested = [
+        item.callspec.params
+        for item in request.session.items
+        if item.parent is request.node and hasattr(item, "callspec")
+    ]
     chosen = {params["name"]: COMMANDS[params["name"]] for params in tested}
     with contextlib.ExitStack() as stack:
-        platforms = {sites: stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)) for sites in (FLASHMM, AI, BOOK, SMC)}
+        platforms = {sites: stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)) for sites in PLATFORMS}
         yield {
             name: platforms[case.sites].submit(rehearse, ground, controller, command, case)
             for name, (command, case) in chosen.items()
@@ -169,9 +176,7 @@ def test_every_command_is_run() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_planned_done_and_left_alone(
-    rehearsals: dict[str, concurrent.futures.Future[Rehearsal]], name: str
-) -> None:
+def test_planned_done_and_left_alone(rehearsals: dict[str, concurrent.futures.Future[Rehearsal]], name: str) -> None:
     case = COMMANDS[name][1]
     rehearsal = rehearsals[name].result()
     planned, done, again = rehearsal.writes

@@ -92,7 +92,6 @@ class ActionModule(ActionBase):
     def _one(self, name: str, given: dict[str, t.Any], answers: queue.SimpleQueue[t.Any]) -> None:
         try:
             result = carry_out(_VERB, name, given, check_mode=self._task.check_mode)
-            result.pop("invocation", None)  # a hundred times the arguments of one task
         except Exception as exc:  # noqa: BLE001 - a defect at one site must not hide the others; it is reported as a failure
             result = failure(_VERB, given, exc)
         answers.put((name, result))

@@ -45,6 +45,12 @@ class Expression(str):
 
         return find
 
+    def names(self, value: t.Any) -> bool:
+        """Whether ``value`` has the key that this expression is, with null or anything else; False if it is no key."""
+        parent, _dot, key = self.rpartition(".")
+        found = Expression(parent).search(value) if parent else value
+        return _PLAIN.fullmatch(self) is not None and isinstance(found, dict) and key in found
+
     def search(self, value: t.Any) -> t.Any:
         """Return what the expression finds in ``value``. Raises jmespath.exceptions.JMESPathError."""
         return self._find(value)

@@ -270,7 +270,8 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeadManSwitch:
-    """``read.value`` gives the seconds left, 0 when it is not armed. ``arm`` gets ``{timeout}`` (seconds)."""
+    """``read.value`` gives the seconds left; 0, or a key that holds null, when it is not armed. ``arm`` gets
+    ``{timeout}`` (seconds)."""
 
     read: Read
     arm: Action

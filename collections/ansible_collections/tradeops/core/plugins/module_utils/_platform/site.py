@@ -107,14 +107,19 @@ class Site:
             if request is not None:
                 self._caller.check(request)
 
-    def read(self, read: Read, deadline: Deadline, *, attempts: int = READ_ATTEMPTS) -> Reading:
-        """Read a state through its map. Never raises for what the site does: it is then ``unknown``, with a problem."""
+    def read(self, read: Read, deadline: Deadline, *, attempts: int = READ_ATTEMPTS, null: t.Any = None) -> Reading:
+        """Read a state through its map. Never raises for what the site does: it is then ``unknown``, with a problem.
+
+        ``null``: what a null stands for that the answer really holds; a key that is missing stands for nothing.
+        """
         try:
             bodies = {
                 name: self.get(request, deadline, attempts=attempts).body for name, request in read.sources.items()
             }
             first = next(iter(read.sources.values()))
             raw = self._caller.search(read.value, bodies, first)
+            if raw is None and read.value.names(bodies):
+                raw = null
             stale = self._stale(read.as_of, bodies, read.max_age, first)
         except CallError as exc:
             return Reading(UNKNOWN, str(exc), exc)

@@ -61,7 +61,7 @@ def ensure_switch(run: Run, *, armed: bool, timeout: float) -> Outcome:
 
 
 def _look(run: Run, switch: DeadManSwitch) -> Reading:
-    return run.site.read(switch.read, run.deadline)
+    return run.site.read(switch.read, run.deadline, null=0)
 
 
 def _said(seen: Reading) -> str:

@@ -23,6 +23,8 @@ from .sight import Sight, Watch
 
 # How often orders that entered meanwhile are cancelled, too.
 _ROUNDS = 3
+# Seconds at the end of the budget in which a request may no longer get its answer.
+_LAST_MOMENT = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +230,8 @@ class Steps:
         def observe() -> Sight:
             nonlocal rounds, last
             sight = watch.look()
-            if sight.state != UNKNOWN or last.state == UNKNOWN or not self.run.deadline.over:
+            cut_short = self.run.deadline.remaining < _LAST_MOMENT
+            if sight.state != UNKNOWN or last.state == UNKNOWN or not cut_short:
                 last = sight  # a look that the end of the budget cut short says less than the one before
             if last.open_orders and watch.cancels and rounds < _ROUNDS:
                 rounds += 1

@@ -110,6 +110,15 @@ def test_errors_name_file_line_and_key(text: str, error: str) -> None:
     assert error in str(caught.value)
 
 
+def test_a_key_with_null_is_told_from_a_missing_one() -> None:
+    assert Expression("a.b").names({"a": {"b": None}})
+    assert Expression("a").names({"a": None})
+    assert not Expression("a.b").names({"a": {}})
+    assert not Expression("a.b").names({"a": None})
+    assert not Expression("a[0]").names({"a[0]": None})
+    assert not Expression("a").names(None)
+
+
 @pytest.mark.parametrize(
     ("expression", "value", "found"),
     [

@@ -230,10 +230,17 @@ def test_a_switch_is_armed_as_asked_or_set_anew(do: Do, platform: Platform, left
     assert do("dead_man_switch", state="armed", timeout=60)["result"] == word
 
 
-@pytest.mark.parametrize(("left", "word"), [(0, "unchanged"), (5, "proven"), (None, "proven"), (False, "proven")])
-def test_only_a_zero_is_disarmed(do: Do, platform: Platform, left: t.Any, word: str) -> None:
+@pytest.mark.parametrize(("left", "word"), [(0, "unchanged"), (None, "unchanged"), (5, "proven"), (False, "proven")])
+def test_a_zero_and_a_null_are_disarmed(do: Do, platform: Platform, left: t.Any, word: str) -> None:
     platform.switch = left
     assert do("dead_man_switch", state="disarmed")["result"] == word
+
+
+@pytest.mark.parametrize("body", [{}, {"error": "try later"}, [], None])
+def test_a_key_that_is_missing_is_not_disarmed(do: Do, platform: Platform, body: t.Any) -> None:
+    platform.fault("answer", "GET", "/switch", status=200, body=body)
+    result = do("dead_man_switch", state="disarmed", wait_timeout=0.15)
+    assert (result["result"], result["after"]) == ("unproven", {"seconds_left": "unknown"})
 
 
 # -- what is there ----------------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_a_contradiction_without_a_safe_order_is_unproven(do: Do, platform: Plat
 @pytest.mark.parametrize("marker", [None, float("nan")])
 def test_a_missing_marker_is_no_quiet_witness(do: Do, platform: Platform, marker: t.Any) -> None:
     platform.accepted = marker
-    result = do("trading_state", state="halted", wait_timeout=0.2)
+    result = do("trading_state", state="halted", wait_timeout=0.5)
     assert result["result"] == "unproven"
     assert "the witness cannot be read" in result["msg"]
     platform.state = "HALT"

@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAMS = pathlib.Path(sys.executable).parent
 
 
 def test_all_scenarios() -> None:
     done = subprocess.run(
-        ["molecule", "test", "--all"],
+        [str(PROGRAMS / "molecule"), "test", "--all"],
         cwd=ROOT,
+        env={**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}", "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -10,8 +10,9 @@ short_description: Ansible's own output, with the results of this collection in 
 version_added: "0.1.0"
 author: tradeops contributors (@tradeops)
 description:
-  - Prints what P(ansible.builtin.default#callback) prints. Of a result of this collection it shows the word, the
-    message and what became of the objects. The whole proof is in the journal and in the evidence page, and with C(-v) on the screen.
+  - Prints what P(ansible.builtin.default#callback) prints.
+  - Of a result of this collection it shows the word, the message and what became of the objects.
+  - The whole proof is in the journal and in the evidence page, and with C(-v) on the screen.
 extends_documentation_fragment:
   - default_callback
   - result_format_callback

@@ -36,6 +36,7 @@ def given(**variables: t.Any) -> tuple[str, str]:
     return "-e", json.dumps(variables)
 
 
+MIGRATIONS = ("playbooks/rollout.yml", "-l", BOOK, "-e", "rollout_state=percentage", "-e", "rollout_all=true")
 BREAKERS = ("playbooks/circuit_breakers.yml", "-l", BOOK)
 CASES: dict[str, Bad] = {
     "unknown profile": Bad(
@@ -90,6 +91,14 @@ CASES: dict[str, Bad] = {
         ),
         (f"{SITE}: refused, tradeops_confirm is 'flashm'", f"Say -e tradeops_confirm={SITE}", "Nothing was sent"),
     ),
+    "breakers closed without a confirmation": Bad(
+        (*BREAKERS, "-e", "circuit_breakers_state=closed", "-e", "circuit_breakers_all=true"),
+        (f"{BOOK}: refused, tradeops_confirm is ''", f"Say -e tradeops_confirm={BOOK}", "Nothing was sent"),
+    ),
+    "migrations raised without a confirmation": Bad(
+        (*MIGRATIONS, "-e", "rollout_percentage=50"),
+        (f"{BOOK}: refused, tradeops_confirm is ''", f"Say -e tradeops_confirm={BOOK}", "Nothing was sent"),
+    ),
     "state that is not said": Bad(
         (*BREAKERS, "-e", "circuit_breakers_all=true"),
         ("circuit_breakers_state is ''", "Say -e circuit_breakers_state=open", "Nothing was sent"),
@@ -107,10 +116,7 @@ CASES: dict[str, Bad] = {
         (f"{BOOK}: there is no circuit breaker DOGEUSDT", "has ADAUSDT, BTCUSDT", "Nothing was sent"),
     ),
     "percentage over 100": Bad(
-        (
-            *("playbooks/rollout.yml", "-l", BOOK, "-e", "rollout_state=percentage", "-e", "rollout_percentage=250"),
-            *("-e", "rollout_all=true", "-e", f"tradeops_confirm={BOOK}"),
-        ),
+        (*MIGRATIONS, "-e", "rollout_percentage=250", "-e", f"tradeops_confirm={BOOK}"),
         (f"{BOOK}: percentage is 250", "give 0 to 100", "Nothing was sent"),
     ),
     "inventory without sites": Bad(

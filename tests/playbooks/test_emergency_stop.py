@@ -43,6 +43,21 @@ def test_what_a_stop_leaves_behind(controller: Controller) -> None:
     assert "flashmm-primary" in done.page
     assert verify(done.journal, parse_head(summary["journal"]["head"])).valid
 
+    done.journal.with_suffix(".html").unlink()
+    again = controller.play("playbooks/evidence_report.yml", "-e", f"tradeops_operation_id={done.operation}")
+    assert "The site is proven" in again.output
+    assert "flashmm-primary" in done.page
+
+
+def test_level_reducing_leaves_what_exits_need(ground: Ground, controller: Controller) -> None:
+    """Also where the inventory says that a halt enters maintenance, which would hold the exits up."""
+    sites = ("flashmm-primary", "ai-trading-primary")
+    controller.play(STOP, "-l", ",".join(sites), "-e", "emergency_stop_level=reducing")
+    for truth in map(ground.truth, sites):
+        assert (truth["state"], truth["maintenance"]) == ("reducing", "off")
+        assert truth["venue_open_orders"]
+        assert truth["positions"]
+
 
 def test_a_dead_and_a_hung_site_hold_back_no_other(ground: Ground, controller: Controller) -> None:
     ground.faults("flashmm-dr", {"kind": "dead"})

@@ -17,6 +17,10 @@ import pytest
 
 COLLECTIONS = pathlib.Path(__file__).resolve().parents[2] / "collections"
 SINK = {"http": "http://127.0.0.1:20000", "smtp": {"host": "127.0.0.1", "port": 20002}}
+SERVERS = {
+    "postgresql": {"host": "127.0.0.1", "port": 20003, "user": "tradeops", "password": "password-1"},
+    "redis": {"host": "127.0.0.1", "port": 20004, "password": "password-2"},
+}
 SITES = {
     "flashmm-dr": {
         "platform": "flashmm",
@@ -26,12 +30,11 @@ SITES = {
         "redis_db": 1,
         "secrets": {"token": "token-1"},
     },
+    # As one that others have joined to the lab: without databases.
     "practice-sim": {
         "platform": "practice",
         "role": "sim",
         "services": {"api": "http://127.0.0.1:20014"},
-        "database": "practice_sim",
-        "redis_db": 2,
         "secrets": {"api_key": "api_key-1"},
     },
 }
@@ -54,7 +57,8 @@ def listed(tmp_path: pathlib.Path) -> t.Callable[[], subprocess.CompletedProcess
 
 
 def write(folder: pathlib.Path, control: str) -> None:
-    (folder / "lab.json").write_text(json.dumps({"control": control, "sink": SINK, "sites": SITES}), encoding="utf-8")
+    lab = {"control": control, "sink": SINK, "sites": SITES, **SERVERS}
+    (folder / "lab.json").write_text(json.dumps(lab), encoding="utf-8")
 
 
 def test_a_site_is_a_host_with_the_variables_of_the_modules(
@@ -74,11 +78,19 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
         "ansible_connection": "local",
         "tradeops_profile": "flashmm",
         "tradeops_urls": {"api": "http://127.0.0.1:20013"},
-        "tradeops_secrets": {"token": "token-1"},
+        "tradeops_secrets": {
+            "token": "token-1",
+            "postgresql_password": "password-1",
+            "redis_password": "password-2",
+        },
+        "tradeops_postgresql": {"host": "127.0.0.1", "port": 20003, "database": "flashmm_dr", "user": "tradeops"},
+        "tradeops_redis": {"host": "127.0.0.1", "port": 20004, "db": 1},
         "tradeops_site_role": "dr",
         "tradeops_lab_control": url,
         "tradeops_lab_sink": SINK,
     }
+    assert variables["practice-sim"]["tradeops_secrets"] == {"api_key": "api_key-1"}
+    assert "tradeops_postgresql" not in variables["practice-sim"]
     own = pathlib.Path(variables["practice-sim"]["tradeops_profile"])
     assert own.is_absolute()
     assert own.is_file()

@@ -11,6 +11,8 @@ short_description: The sites of the running practice ground
 version_added: 0.1.0
 description:
   - Makes a host of each site of a running lab, with the variables that the modules of tradeops.core read.
+  - Where the databases of a site are is in C(tradeops_postgresql) and C(tradeops_redis), with the passwords in its
+    secrets.
   - A site is in the group of its platform, which is a child of C(trading_sites), and in C(primary) or C(dr).
   - Where the lab's sink takes notifications is in the variable C(tradeops_lab_sink) of all hosts.
   - A platform without a profile cannot be operated, so its group is no child of C(trading_sites).
@@ -68,9 +70,9 @@ class InventoryModule(BaseInventoryPlugin):
         inventory.add_group(_GROUP)
         inventory.set_variable("all", "tradeops_lab_sink", lab["sink"])
         for name, site in lab["sites"].items():
-            self._add(name, site, lab["control"])
+            self._add(name, site, lab)
 
-    def _add(self, name: str, site: dict[str, t.Any], control: str) -> None:
+    def _add(self, name: str, site: dict[str, t.Any], lab: dict[str, t.Any]) -> None:
         platform, role = site["platform"], site["role"]
         self.inventory.add_group(platform)
         if profile(platform):
@@ -79,20 +81,34 @@ class InventoryModule(BaseInventoryPlugin):
         if role in _ROLE_GROUPS:
             self.inventory.add_group(role)
             self.inventory.add_child(role, name)
-        for key, value in host_variables(site, control).items():
+        for key, value in host_variables(site, lab).items():
             self.inventory.set_variable(name, key, value)
 
 
-def host_variables(site: dict[str, t.Any], control: str) -> dict[str, t.Any]:
-    """Return the variables of one site of lab.json; ``control`` is the URL of the lab's control port."""
-    return {
+def host_variables(site: dict[str, t.Any], lab: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the variables of one site of lab.json. A site that others joined to the lab may have no databases."""
+    variables = {
         "ansible_connection": "local",
         "tradeops_profile": profile(site["platform"]),
         "tradeops_urls": site["services"],
-        "tradeops_secrets": site["secrets"],
+        "tradeops_secrets": dict(site["secrets"]),
         "tradeops_site_role": site["role"],
-        "tradeops_lab_control": control,
+        "tradeops_lab_control": lab["control"],
     }
+    if "database" in site:
+        server = lab["postgresql"]
+        variables["tradeops_postgresql"] = {
+            "host": server["host"],
+            "port": server["port"],
+            "database": site["database"],
+            "user": server["user"],
+        }
+        variables["tradeops_secrets"]["postgresql_password"] = server["password"]
+    if "redis_db" in site:
+        server = lab["redis"]
+        variables["tradeops_redis"] = {"host": server["host"], "port": server["port"], "db": site["redis_db"]}
+        variables["tradeops_secrets"]["redis_password"] = server["password"]
+    return variables
 
 
 def profile(platform: str) -> str | None:

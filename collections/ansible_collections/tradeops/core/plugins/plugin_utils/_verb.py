@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import json
 import os
@@ -65,6 +66,7 @@ def arguments(name: str, task_args: Variables, variables: Variables, template: T
     return t.cast("dict[str, t.Any]", json.loads(json.dumps(given, default=str)))
 
 
+@functools.cache
 def _login() -> str:
     try:
         return getpass.getuser()

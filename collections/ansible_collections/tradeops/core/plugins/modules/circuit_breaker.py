@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - tradeops.core._site
   - tradeops.core._operation
+  - tradeops.core._pairs
   - tradeops.core._attributes
   - tradeops.core._attributes.actiongroup_trading
 attributes:
@@ -38,15 +39,6 @@ options:
       - open
       - closed
     required: true
-  pairs:
-    description: The pairs. Either this or O(all=true) is needed. A pair that the platform does not have is refused.
-    type: list
-    elements: str
-    default: []
-  all:
-    description: Whether all pairs of the site are meant.
-    type: bool
-    default: false
 seealso:
   - module: tradeops.core.rollout
   - module: tradeops.core.trading_state

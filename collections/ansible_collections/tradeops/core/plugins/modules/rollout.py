@@ -16,6 +16,7 @@ description:
 extends_documentation_fragment:
   - tradeops.core._site
   - tradeops.core._operation
+  - tradeops.core._pairs
   - tradeops.core._attributes
   - tradeops.core._attributes.actiongroup_trading
 attributes:
@@ -44,15 +45,6 @@ options:
   emergency:
     description: Whether to use the platform's emergency stop of all migrations. It has a meaning only with
       O(state=stopped) and O(all=true).
-    type: bool
-    default: false
-  pairs:
-    description: The pairs. Either this or O(all=true) is needed. A pair that the platform does not have is refused.
-    type: list
-    elements: str
-    default: []
-  all:
-    description: Whether all pairs of the site are meant.
     type: bool
     default: false
 seealso:

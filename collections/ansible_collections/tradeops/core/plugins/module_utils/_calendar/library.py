@@ -22,6 +22,7 @@ def sessions(name: str, around: dt.datetime) -> tuple[list[Session], str]:
     library = _library()
     first = (around - _AROUND).date().isoformat()
     # What is known of holidays may end with this year: then its end has to do, and what comes after is not known.
+    problem = ""
     for last in ((around + _AROUND).date(), dt.date(around.year, 12, 31)):
         try:
             calendar = library.get_calendar(name, start=first, end=last.isoformat())

@@ -17,6 +17,8 @@ from ansible_collections.tradeops.core.plugins.module_utils._platform.profile im
     SCOPE_KEYS,
     Action,
     Listing,
+    Orders,
+    Positions,
     Profile,
 )
 from ansible_collections.tradeops.core.plugins.module_utils._platform.profiles import load  # noqa: E402
@@ -43,7 +45,13 @@ def flat(profile: Profile) -> str:
     """Whether a site can be brought to no order and no position."""
     able = profile.capabilities
     halts = any(state(profile, level) != LACKS for level in ("halted", "stopped"))
-    return "yes" if halts and able.orders and able.positions else LACKS
+    closes = able.orders and able.orders.can and able.positions and able.positions.can
+    return "yes" if halts and closes else LACKS
+
+
+def doable(found: Orders | Positions | None) -> str:
+    """Whether orders can be cancelled or positions closed."""
+    return LACKS if found is None else "yes" if found.can else "listed only"
 
 
 def scopes(listing: Listing, every: Action | None, one: Action | None) -> str:
@@ -63,10 +71,11 @@ def column(profile: Profile) -> dict[str, str]:
         "trading_state flat": flat(profile),
         "trading_state stopped": state(profile, "stopped"),
         "a witness proves a stop": "yes" if able.trading and able.trading.witness else LACKS,
-        "open_orders": "yes" if orders else LACKS,
+        "trading is told by": "its pods" if able.trading_by_workloads else "its API" if able.trading else LACKS,
+        "open_orders": doable(orders),
         "orders narrowed by": by_order,
         "orders proven at the venue": "yes" if orders and orders.witness else LACKS,
-        "open_positions": "yes" if positions else LACKS,
+        "open_positions": doable(positions),
         "positions narrowed by": by_position,
         "positions proven at the venue": "yes" if positions and positions.witness else LACKS,
         "maintenance_mode": ", ".join(able.maintenance.modes) if able.maintenance else LACKS,

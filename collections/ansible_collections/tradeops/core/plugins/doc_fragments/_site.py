@@ -43,6 +43,10 @@ options:
   ca_path:
     description: File with the certificates of the authorities to trust, if it is not the system's.
     type: path
+  ca_paths:
+    description: The same by service, for services whose authority is another, such as V(kubernetes).
+    type: dict
+    default: {}
   client_cert:
     description: File with a client certificate, if the site asks for one. It may hold the key, too.
     type: path
@@ -59,6 +63,18 @@ options:
       - When they are used up and the wanted state was not seen, the task fails.
     type: float
     default: 30.0
+  namespace:
+    description: Namespace of the site, where something of it runs in a Kubernetes cluster. The service V(kubernetes) of
+      O(urls) is the API server; the secret V(kubernetes_token) of O(secrets) is a bearer token of it.
+    type: str
+  workloads:
+    description:
+      - What runs at the site, in the order in which it starts. Each entry has a V(name) and may have a V(stage) (those
+        of one stage start together), V(replicas) (the usual number) and a V(budget) in seconds.
+      - Where trading is told by numbers of pods, these numbers go before those of the profile.
+    type: list
+    elements: dict
+    default: []
 requirements:
   - python >= 3.11
   - jmespath

@@ -413,7 +413,7 @@ def _handler(platform: Platform) -> type[http.server.BaseHTTPRequestHandler]:
                 body = json.loads(raw)
             request = Request(
                 self.command,
-                parts.path.removeprefix("/api"),
+                ("/" + parts.path.removeprefix("/api/")) if parts.path.startswith("/api/") else parts.path,
                 dict(urllib.parse.parse_qsl(parts.query)),
                 {key.lower(): value for key, value in self.headers.items()},
                 body,

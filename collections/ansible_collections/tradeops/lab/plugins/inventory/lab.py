@@ -15,7 +15,8 @@ description:
     secrets.
   - A site is in the group of its platform, which is a child of C(trading_sites), and in C(primary) or C(dr).
   - Where the lab's sink takes notifications is in the variable C(tradeops_lab_sink) of all hosts.
-  - A platform without a profile cannot be operated, so its group is no child of C(trading_sites).
+  - A platform without a profile, or without the cluster that it needs, cannot be operated, so its group is no child of
+    C(trading_sites).
   - The lab is started by C(python -m tradeops_lab up) or by the role P(tradeops.lab.lab#role).
 author: tradeops contributors (@tradeops)
 options:
@@ -75,7 +76,7 @@ class InventoryModule(BaseInventoryPlugin):
     def _add(self, name: str, site: dict[str, t.Any], lab: dict[str, t.Any]) -> None:
         platform, role = site["platform"], site["role"]
         self.inventory.add_group(platform)
-        if profile(platform):
+        if operable(platform, site["services"]):
             self.inventory.add_child(_GROUP, platform)
         self.inventory.add_host(name, group=platform)
         if role in _ROLE_GROUPS:
@@ -116,6 +117,15 @@ def profile(platform: str) -> str | None:
     if (_PROFILES / f"{platform}.yml").exists():
         return str(_PROFILES / f"{platform}.yml")
     return platform if (_CORE_PROFILES / f"{platform}.yml").exists() else None
+
+
+def operable(platform: str, services: t.Container[str]) -> bool:
+    """Whether a platform has a profile, and a cluster where its trading is told by numbers of pods."""
+    name = profile(platform)
+    if name is None:
+        return False
+    path = pathlib.Path(name) if name.endswith(".yml") else _CORE_PROFILES / f"{name}.yml"
+    return "kubernetes" in services or "trading_by_workloads:" not in path.read_text(encoding="utf-8")
 
 
 def _base() -> pathlib.Path:

@@ -74,10 +74,13 @@ SITE = ArgumentSpec(
         "secrets": {"type": "dict", "no_log": True, "default": {}},
         "validate_certs": {"type": "bool", "default": True},
         "ca_path": {"type": "path"},
+        "ca_paths": {"type": "dict", "default": {}},
         "client_cert": {"type": "path"},
         "client_key": {"type": "path", "no_log": False},
         "request_timeout": {"type": "float", "default": 5.0},
         "wait_timeout": {"type": "float", "default": 30.0},
+        "namespace": {"type": "str"},
+        "workloads": {"type": "list", "elements": "dict", "default": []},
     }
 )
 

@@ -32,13 +32,12 @@ class Gate:
         self._keep_lease = keep_lease
         self._holding = False
 
-    def write(self, step: dict[str, t.Any], send: t.Callable[[], T]) -> T | None:
-        """Plan ``step``; outside check mode hold the lease and send it. Returns None in check mode."""
-        if step not in self.plan:
-            self.plan.append(step)
+    def write(self, steps: t.Sequence[dict[str, t.Any]], send: t.Callable[[], T]) -> T | None:
+        """Plan ``steps``; outside check mode hold the lease and send them as one. Returns None in check mode."""
+        self.plan += [step for step in steps if step not in self.plan]
         if self.check_mode:
             return None
-        self._hold(step["action"])
+        self._hold(steps[0]["action"])
         try:
             answer = send()
         except CallError as exc:

@@ -66,6 +66,11 @@ class Caller:
                     f"{self._name}: tradeops_urls has no {needed.service!r}, which {self._profile.name} needs for "
                     f"{needed.method} {needed.path}; nothing was sent."
                 )
+        if "{namespace}" in request.path and not self._values.get("namespace"):
+            raise InputError(
+                f"{self._name}: tradeops_namespace is not given, which {self._profile.name} needs for {request.method} "
+                f"{request.path}; nothing was sent."
+            )
         self._signin.check(name)
 
     def url(self, request: Request) -> str:
@@ -179,7 +184,9 @@ class Caller:
         body, readable = wire.parse(reply)
         means, say = self._meaning(request, reply.status, body)
         where: dict[str, t.Any] = {"method": request.method, "path": path, "status": reply.status}
-        text = say or wire.excerpt(self.redactor.text(reply.body[:65536].decode("utf-8", "replace")))
+        text = say or wire.excerpt(
+            self.redactor.text(wire.message(body) or reply.body[:65536].decode("utf-8", "replace"))
+        )
         said = f"{request.method} {path} answered {reply.status}" + (f": {text}" if text else "")
         if means == "limited":
             raise RateLimited(said, sent=False, retry_after=wire.retry_after(reply.headers.get("Retry-After")), **where)

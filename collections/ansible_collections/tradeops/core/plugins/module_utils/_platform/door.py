@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import typing as t
+import urllib.parse
 import uuid
 
 from .._common.errors import InputError, TradeopsError
@@ -18,7 +19,7 @@ from .._common.libraries import MISSING
 from .._common.outcome import FAILURES, Outcome, Proof
 from .._common.redact import Redactor
 from .._common.waiter import Deadline
-from . import profiles
+from . import kubernetes, profiles
 from .http import HttpTransport
 from .profile import Profile
 from .registry import VERBS, Parameters
@@ -89,22 +90,37 @@ def _texts(secrets: t.Any) -> list[str]:
 def _site(name: str, given: Parameters) -> Site:
     urls = {str(key): str(value) for key, value in given["urls"].items()}
     secrets = {str(key): str(value) for key, value in given["secrets"].items() if value is not None}
+    profile = _profile(name, given)
+    unknown = sorted(set(given["ca_paths"]) - set(profile.services))
+    if unknown:
+        raise InputError(
+            f"{name}: tradeops_ca_paths names {', '.join(unknown)}; {profile.name} has the services "
+            f"{', '.join(profile.services)}. Nothing was sent."
+        )
     transport = HttpTransport(
         timeout=given["request_timeout"],
         validate_certs=given["validate_certs"],
         ca_path=given["ca_path"],
         client_cert=given["client_cert"],
         client_key=given["client_key"],
+        authorities={
+            urllib.parse.urlsplit(urls[service]).netloc: os.path.expanduser(str(path))
+            for service, path in given["ca_paths"].items()
+            if service in urls
+        },
     )
-    values = {key: given.get(key) or "" for key in ("reason", "operator", "operation")}
-    return Site(name=name, profile=_profile(given), urls=urls, secrets=secrets, transport=transport, values=values)
+    values = {key: given.get(key) or "" for key in ("reason", "operator", "operation", "namespace")}
+    return Site(name=name, profile=profile, urls=urls, secrets=secrets, transport=transport, values=values)
 
 
-def _profile(given: Parameters) -> Profile:
+def _profile(name: str, given: Parameters) -> Profile:
+    numbers = kubernetes.numbers(kubernetes.facts(given["workloads"], name))
     if given.get("profile_text"):
-        return profiles.parse(given["profile_text"], given["profile"])
-    folders = [*map(pathlib.Path, given["profile_path"]), SHIPPED]
-    return profiles.load(profiles.find(given["profile"], folders))
+        found = profiles.parse(given["profile_text"], given["profile"])
+    else:
+        folders = [*map(pathlib.Path, given["profile_path"]), SHIPPED]
+        found = profiles.load(profiles.find(given["profile"], folders))
+    return kubernetes.equipped(found, numbers) if numbers else found
 
 
 def _gate(name: str, given: Parameters, *, check_mode: bool, process: int) -> Gate:

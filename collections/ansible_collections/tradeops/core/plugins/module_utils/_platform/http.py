@@ -43,7 +43,10 @@ class Reply:
 
 
 class HttpTransport:
-    """Connections to the services of one site; used by one thread. ``timeout``: seconds for one exchange."""
+    """Connections to the services of one site. Reads are for one thread; writes, which keep no connection, for many.
+
+    ``timeout``: seconds for one exchange. ``authorities``: host[:port] -> file, in place of ``ca_path``.
+    """
 
     def __init__(
         self,
@@ -53,9 +56,11 @@ class HttpTransport:
         ca_path: str | None = None,
         client_cert: str | None = None,
         client_key: str | None = None,
+        authorities: t.Mapping[str, str] | None = None,
     ) -> None:
         self.timeout = timeout
         self._trust = (validate_certs, ca_path, client_cert, client_key)
+        self._authorities = dict(authorities or {})
         self._idle: dict[tuple[str, str], http.client.HTTPConnection] = {}
         self._proxies: dict[tuple[str, str], urllib.parse.SplitResult | None] = {}
 
@@ -123,7 +128,7 @@ class HttpTransport:
         except ssl.SSLCertVerificationError as exc:
             connection.close()
             problem = f"the certificate of {parts.netloc} is not trusted ({exc.verify_message}); nothing was sent"
-            advice = "give the issuing authority in tradeops_ca_path"
+            advice = "give the issuing authority in tradeops_ca_path, or by service in tradeops_ca_paths"
             raise _failure(Untrusted, where, f"{problem}; {advice}", sent=False) from exc
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
@@ -141,7 +146,8 @@ class HttpTransport:
         host, port = (proxy.hostname or "", proxy.port or 3128) if proxy else origin
         connection: http.client.HTTPConnection
         if secure:
-            context = _trusting(self._trust)
+            validate, authority, *own = self._trust
+            context = _trusting((validate, self._authorities.get(parts.netloc, authority), *own))
             connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
         else:
             connection = http.client.HTTPConnection(host, port, timeout=timeout)
@@ -209,7 +215,7 @@ def _basic(proxy: urllib.parse.SplitResult) -> dict[str, str]:
 _one_at_a_time = threading.Lock()
 
 
-def _trusting(trust: tuple[bool, str | None, str | None, str | None]) -> ssl.SSLContext:
+def _trusting(trust: tuple[t.Any, ...]) -> ssl.SSLContext:
     # Reading the authorities takes longer than a request; the threads of a fleet share what one of them read.
     with _one_at_a_time:
         return _context(*trust)

@@ -18,7 +18,7 @@ from .states import STRICTNESS
 State = t.Literal["active", "reducing", "halted", "flat", "stopped"]
 ScopeKey = t.Literal["account", "venue", "strategy", "symbol", "owner"]
 SCOPE_KEYS: tuple[str, ...] = t.get_args(ScopeKey)
-Meaning = t.Literal["done", "refused", "denied", "absent", "uncertain", "deferred", "empty"]
+Meaning = t.Literal["done", "refused", "denied", "absent", "uncertain", "limited", "deferred", "empty"]
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _PATH = re.compile(r"/[!-~]*")
@@ -44,7 +44,7 @@ class Request:
     auth: t.Optional[str] = None
     query: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     body: t.Any = None
-    encoding: t.Literal["json", "form"] = "json"
+    encoding: t.Literal["json", "form", "merge_patch"] = "json"
     answers: list[Answer] = dataclasses.field(default_factory=list)
 
     def check(self) -> t.Optional[str]:
@@ -57,11 +57,15 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Read:
-    """A state that is read from one or several requests; ``value`` sees their bodies under the names of ``sources``."""
+    """A state that is read from one or several requests; ``value`` sees their bodies under the names of ``sources``.
+
+    ``why`` gives a text that says why a value has no meaning.
+    """
 
     sources: dict[str, Request]
     value: Expression
     map: dict[str, str] = dataclasses.field(default_factory=dict)
+    why: t.Optional[Expression] = None
     as_of: t.Optional[Expression] = None
     max_age: float = 10.0
 
@@ -127,10 +131,13 @@ class Action:
 
     ``repeatable``: sending it twice has the effect of sending it once. ``scopes``: where a scope key is put, as
     ``query.<name>`` or ``body.<name>``. ``requires``: the trading states in which the platform can do it at all.
+    ``each``: the request is sent once for every mapping, all at the same time, with its values; ``id`` names what it
+    is sent to.
     """
 
     request: Request
     repeatable: bool = False
+    each: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
     scopes: dict[ScopeKey, str] = dataclasses.field(default_factory=dict)
     items: t.Optional[Items] = None
     requires: list[State] = dataclasses.field(default_factory=list)
@@ -141,7 +148,9 @@ class Action:
                 return f"scopes: {place!r} must begin with query. or body."
             if place.startswith("body.") and not isinstance(self.request.body, (dict, types.NoneType)):
                 return f"scopes: {place!r} needs a body that is a mapping"
-        return None
+        if self.each and self.items:
+            return "an action has each or items, not both"
+        return None if all(entry.get("id") for entry in self.each) else "every entry of each must give an id"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,14 +189,31 @@ class Trading:
         strange = _words(self.read, t.get_args(State))
         if strange:
             return strange
-        reachable = {step.to for step in self.transitions}
-        for level, target in self.levels.items():
-            if STRICTNESS[target] < STRICTNESS[level] or level == "active":
-                return ("levels", level), f"{target} is no stricter state than {level}"
-            if target not in reachable:
-                return ("levels", level), f"no transition leads to {target}"
+        wrong = _levels(self.levels, {step.to for step in self.transitions})
+        if wrong:
+            return wrong
         loose = [index for index, step in enumerate(self.transitions) if step.blind and step.to == "active"]
         return (("transitions", loose[0], "blind"), "a transition to active is never blind") if loose else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TradingByWorkloads:
+    """Trading states as numbers of pods (state -> Deployment -> pods); ``_platform/kubernetes.py`` makes a ``Trading``
+    of it. A state is seen when no pod of those at 0 runs, and as many pods of the others are ready."""
+
+    states: dict[State, dict[str, int]]
+    witness: t.Optional[Witness] = None
+    levels: dict[State, State] = dataclasses.field(default_factory=dict)
+
+    def check(self) -> t.Any:
+        for state, numbers in self.states.items():
+            if not numbers or min(numbers.values()) < 0:
+                return ("states", state), "must give a Deployment or more, each with a number of pods"
+        if not any(numbers and max(numbers.values()) == 0 for numbers in self.states.values()):
+            return ("states",), "one of the states must have all its Deployments at 0"
+        if self.states.get("active") and max(self.states["active"].values()) == 0:
+            return ("states", "active"), "active with no pod is no trading"
+        return _levels(self.levels, set(self.states))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -198,8 +224,10 @@ class Orders:
     lookup: t.Optional[Lookup] = None
     witness: t.Optional[Listing] = None
 
-    def check(self) -> t.Optional[str]:
-        return None if self.cancel_all or self.cancel_one else "cancel_all or cancel_one is needed"
+    @property
+    def can(self) -> bool:
+        """Whether orders can be cancelled, and not only be listed."""
+        return bool(self.cancel_all or self.cancel_one)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -210,9 +238,13 @@ class Positions:
     witness: t.Optional[Listing] = None
 
     def check(self) -> t.Optional[str]:
-        if "quantity" not in self.list.fields:
-            return "the fields of list must name a quantity (signed: negative is short)"
-        return None if self.close_all or self.close_one else "close_all or close_one is needed"
+        found = "quantity" in self.list.fields
+        return None if found else "the fields of list must name a quantity (signed: negative is short)"
+
+    @property
+    def can(self) -> bool:
+        """Whether positions can be closed, and not only be listed."""
+        return bool(self.close_all or self.close_one)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -281,6 +313,7 @@ class DeadManSwitch:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Capabilities:
     trading: t.Optional[Trading] = None
+    trading_by_workloads: t.Optional[TradingByWorkloads] = None
     orders: t.Optional[Orders] = None
     positions: t.Optional[Positions] = None
     maintenance: t.Optional[Maintenance] = None
@@ -293,6 +326,8 @@ class Capabilities:
     metrics: dict[str, Read] = dataclasses.field(default_factory=dict)
 
     def check(self) -> t.Any:
+        if self.trading and self.trading_by_workloads:
+            return ("trading_by_workloads",), "the trading state is told by trading or by workloads, not by both"
         return _words(self.health, ("pass", "warn", "fail"), "health") if self.health else None
 
 
@@ -352,7 +387,6 @@ class Profile:
     auth: dict[str, Auth]
     capabilities: Capabilities
     schema: t.Literal[1] = 1
-    transport: t.Literal["http"] = "http"
     documentation: str = ""
     default_auth: str = "operator"
     requests_per_second: t.Optional[float] = None
@@ -373,6 +407,15 @@ def _is_json(value: t.Any) -> bool:
 
 def _field(listing: Listing, name: str) -> tuple[Path, str] | None:
     return None if name in listing.fields else (("list", "fields"), f"must name {name}")
+
+
+def _levels(levels: t.Mapping[State, State], reachable: set[State]) -> tuple[Path, str] | None:
+    for level, target in levels.items():
+        if STRICTNESS[target] < STRICTNESS[level] or level == "active":
+            return ("levels", level), f"{target} is no stricter state than {level}"
+        if target not in reachable:
+            return ("levels", level), f"no transition leads to {target}"
+    return None
 
 
 def _words(read: Read, known: tuple[str, ...], name: str = "read") -> tuple[Path, str] | None:

@@ -14,17 +14,29 @@ import typing as t
 
 from .._common.errors import InputError, ProfileError
 from .._common.typed import Document, Path
-from .profile import PLACEHOLDER, SCOPE_KEYS, Listing, Profile, Request
+from . import kubernetes
+from .profile import PLACEHOLDER, SCOPE_KEYS, Action, Listing, Profile, Request
 
 # What every verb, or the one that a request belongs to, fills in; the fields of listings come on top.
-_FILLED = {"reason", "operator", "operation", "percentage", "mode", "value", "timeout", "refresh_token", *SCOPE_KEYS}
+_FILLED = {
+    "reason",
+    "operator",
+    "operation",
+    "namespace",
+    "percentage",
+    "mode",
+    "value",
+    "timeout",
+    "refresh_token",
+    *SCOPE_KEYS,
+}
 _one_at_a_time = threading.Lock()
 
 
 def parse(content: str, name: str) -> Profile:
     """Read a profile from its text; ``name`` is the file that errors name. Raises ProfileError."""
     document = Document(content, name)
-    profile = document.read(Profile)
+    profile = kubernetes.equipped(document.read(Profile))
     for path, problem in problems(profile):
         raise document.error(path, problem)
     return profile
@@ -75,6 +87,7 @@ def problems(profile: Profile) -> t.Iterator[tuple[Path, str]]:
     if profile.default_auth not in profile.auth:
         yield ("auth",), f"has no {profile.default_auth!r}, which is the default_auth"
     filled = _FILLED | {name for _path, listing in _every(Listing, profile) for name in listing.fields}
+    filled |= {name for _path, action in _every(Action, profile) for entry in action.each for name in entry}
     for path, request in _every(Request, profile):
         if request.service not in profile.services:
             yield (*path, "service"), f"services has no {request.service!r}"

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import datetime
 import time
 import typing as t
 
-from .._common.errors import CallError, RateLimited, Unreachable, Unsupported
+from .._common.errors import CallError, RateLimited, Refused, Unreachable, Unsupported
 from .._common.outcome import Seen
 from .._common.typed import Expression
 from .._common.waiter import Deadline
@@ -24,6 +25,8 @@ from .states import UNKNOWN
 READ_ATTEMPTS = 3
 # Seconds between the first and the second attempt; it grows.
 _PAUSE = 0.1
+# How many requests of one action travel at the same time.
+_AT_ONCE = 16
 # Begins the id of a row that has none: it exists, and cannot be acted on by its id.
 NO_ID = "(no id)"
 
@@ -84,9 +87,10 @@ class Site:
     ) -> None:
         self.name = name
         self.profile = profile
+        self.values = dict(values or {})
         self.seen: list[Seen] = []
         self._caller = Caller(
-            name=name, profile=profile, urls=urls, secrets=secrets, transport=transport, values=values or {}
+            name=name, profile=profile, urls=urls, secrets=secrets, transport=transport, values=self.values
         )
         self.redactor = self._caller.redactor
         self.close = self._caller.close
@@ -118,12 +122,13 @@ class Site:
             }
             first = next(iter(read.sources.values()))
             raw = self._caller.search(read.value, bodies, first)
+            why = self._caller.search(read.why, bodies, first) if read.why else None
             if raw is None and read.value.names(bodies):
                 raw = null
             stale = self._stale(read.as_of, bodies, read.max_age, first)
         except CallError as exc:
             return Reading(UNKNOWN, str(exc), exc)
-        value, problem = _mapped(read, raw)
+        value, problem = _mapped(read, raw, why)
         problem = stale or problem
         said = value if value == raw else f"{value} ({wire.text(raw)})"
         self._saw(read.sources, f"{said}; not used: {problem}" if problem else said)
@@ -186,6 +191,8 @@ class Site:
     def send(self, action: Action, values: t.Mapping[str, t.Any], deadline: Deadline) -> Ack:
         """Send a write once. Only the gate calls this. Raises CallError; ``sent`` tells whether it may have landed."""
         request = wire.scoped(action, values)
+        if action.each:
+            return self._send_each(request, action.each, values, deadline)
         answered = self._caller.call(request, values, deadline, write=True)
         try:
             items = self._items(action, answered.body, request)
@@ -193,6 +200,30 @@ class Site:
             # It was accepted, and only the list of what became of each object makes no sense.
             return Ack(answered.status, f"{answered.say} ({exc})".strip(), [], deferred=answered.means == "deferred")
         return Ack(answered.status, answered.say, items, deferred=answered.means == "deferred")
+
+    def _send_each(self, request: Request, each: Rows, values: t.Mapping[str, t.Any], deadline: Deadline) -> Ack:
+        """Send one write for every entry, side by side. When one is lost, the whole is, and has to be read back."""
+        self.check(request)
+
+        def one(entry: dict[str, t.Any]) -> CallError | None:
+            try:
+                self._caller.call(request, {**values, **entry}, deadline, write=True)
+            except CallError as exc:
+                return exc
+            return None
+
+        with concurrent.futures.ThreadPoolExecutor(min(len(each), _AT_ONCE)) as pool:
+            fates = dict(zip((str(entry["id"]) for entry in each), pool.map(one, each), strict=True))
+        errors = [error for error in fates.values() if error]
+        lost = [error for error in errors if not isinstance(error, Refused)]
+        if lost:
+            unsent = len(errors) == len(each) and all(error.sent is False for error in errors)
+            lost[0].sent = False if unsent else None
+            raise lost[0]
+        if len(errors) == len(each):
+            raise errors[0]
+        items = [{"id": key, "ok": not error, "why": str(error or "")} for key, error in fates.items()]
+        return Ack(200, "; ".join(map(str, errors)), items)
 
     def url(self, request: Request) -> str:
         """Return the address of a request, which never holds a secret."""
@@ -258,9 +289,10 @@ class Site:
             self.seen.append(seen)
 
 
-def _mapped(read: Read, raw: t.Any) -> tuple[t.Any, str]:
+def _mapped(read: Read, raw: t.Any, why: t.Any) -> tuple[t.Any, str]:
     """Return what a raw value means, and why it cannot be used, or an empty text."""
     if not read.map:
         return (UNKNOWN, f"{read.value} gives nothing") if raw is None else (raw, "")
     value = wire.mapped(raw, read.map) or UNKNOWN
-    return value, f"the value {raw!r} has no meaning in the profile" if value == UNKNOWN else ""
+    problem = why if isinstance(why, str) and why else f"the value {raw!r} has no meaning in the profile"
+    return value, problem if value == UNKNOWN else ""

@@ -102,7 +102,8 @@ def encode(content: t.Any, encoding: str) -> tuple[bytes | None, dict[str, str]]
     if encoding == "form":
         pairs = {key: text(item) for key, item in content.items()}
         return urllib.parse.urlencode(pairs).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
-    return json.dumps(content).encode(), {"Content-Type": "application/json"}
+    kind = "application/merge-patch+json" if encoding == "merge_patch" else "application/json"
+    return json.dumps(content).encode(), {"Content-Type": kind}
 
 
 def parse(reply: Reply) -> tuple[t.Any, bool]:
@@ -116,6 +117,12 @@ def parse(reply: Reply) -> tuple[t.Any, bool]:
         return json.loads(reply.body, parse_constant=lambda _name: None), True
     except (ValueError, RecursionError):
         return None, False
+
+
+def message(body: t.Any) -> str:
+    """Return the sentence in an answer of a Kubernetes API server that says no, or an empty text."""
+    said = body.get("message") if isinstance(body, dict) and body.get("kind") == "Status" else None
+    return said if isinstance(said, str) else ""
 
 
 def excerpt(said: str) -> str:

@@ -48,6 +48,8 @@ def capabilities(profile: Profile) -> dict[str, t.Any]:
         "states": states,
         "transitions": transitions,
         "levels": dict(trading.levels) if trading else {},
+        "cancel_orders": bool(profile.capabilities.orders and profile.capabilities.orders.can),
+        "close_positions": bool(profile.capabilities.positions and profile.capabilities.positions.can),
         "metrics": sorted(profile.capabilities.metrics),
         "witness": bool(trading and trading.witness),
     }

@@ -69,6 +69,11 @@ def chosen(orders: Orders, scope: Scope) -> Action | None:
 def needed(run: Run, orders: Orders, scope: Scope) -> Action:
     """Return the action that serves the scope. Raises Unsupported: a wider one is never sent in its place."""
     action = chosen(orders, scope)
+    if not orders.can:
+        raise Unsupported(
+            f"{run.site.name}: {run.site.profile.title} lists its orders and has no way to cancel them "
+            f"(profile {run.site.profile.name}); nothing was sent."
+        )
     if action is None:
         raise Unsupported(
             f"{run.site.name}: {run.site.profile.title} can only cancel all orders, not those of "

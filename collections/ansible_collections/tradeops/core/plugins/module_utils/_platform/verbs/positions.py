@@ -71,6 +71,11 @@ def chosen(positions: Positions, scope: Scope) -> Action | None:
 def needed(run: Run, positions: Positions, scope: Scope) -> Action:
     """Return the action that serves the scope. Raises Unsupported: a wider one is never sent in its place."""
     action = chosen(positions, scope)
+    if not positions.can:
+        raise Unsupported(
+            f"{run.site.name}: {run.site.profile.title} lists its positions and has no way to close them "
+            f"(profile {run.site.profile.name}); nothing was sent."
+        )
     if action is None:
         raise Unsupported(
             f"{run.site.name}: {run.site.profile.title} can only close all positions, not those of "

@@ -112,13 +112,21 @@ class Run:
         repeatable. Raises CallError when the platform refuses or cannot be reached, and LeaseHeld.
         """
         request = action.request
-        path = wire.shown_path(request.path, values)
-        step = {"action": name, "method": request.method, "path": path, "service": request.service, "why": why}
+        steps = [
+            {
+                "action": name,
+                "method": request.method,
+                "path": wire.shown_path(request.path, {**self.site.values, **values, **entry}),
+                "service": request.service,
+                "why": entry.get("why", why),
+            }
+            for entry in action.each or [{}]
+        ]
         sending = 0
         while True:
             sending += 1
             try:
-                ack = self.gate.write(step, lambda: self.site.send(action, values, self._sending()))
+                ack = self.gate.write(steps, lambda: self.site.send(action, values, self._sending()))
             except (RateLimited, Unreachable) as exc:
                 self.say(str(exc))
                 ack = self._after_failure(exc, action, landed, last=sending == SENDINGS)

@@ -266,6 +266,7 @@ class Steps:
                 problems = []  # a step was slow, and all is well by now
             elif not watch.good(sight):
                 problems, refused = [watch.missing(sight), *problems], False
+        self._leave(sight)
         witness = self.watch.witness(sight)
         if witness is None and not self.loosening and not self.run.gate.check_mode:
             self.run.gate.note("no witness for this level: the state was read back from the platform alone")
@@ -282,6 +283,22 @@ class Steps:
             error=next((part.error for part in troubled), self.now.error),
             witness=witness,
         )
+
+    def _leave(self, sight: Sight) -> None:
+        """Count the orders that stay open at a platform that lists them and has no way to cancel them."""
+        able = self.run.site.profile.capabilities.orders
+        if able is None or able.can or self.loosening or self.goal == "reducing":
+            return
+        try:
+            sight.open_orders = len(order_verbs.listed(self.run, able, self.wish.scope))
+        except CallError as exc:
+            self.run.gate.note(f"whether orders stay open cannot be read: {exc}")
+            return
+        if sight.open_orders:
+            self.run.gate.note(
+                f"{sight.open_orders} orders stay open: {self.run.site.profile.title} has no way to cancel them; "
+                "cancel them at the venue"
+            )
 
     def _left(self, sight: Sight) -> dict[str, int | None]:
         """Return what was last counted of orders and positions."""

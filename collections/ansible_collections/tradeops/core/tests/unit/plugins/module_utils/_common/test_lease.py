@@ -180,22 +180,22 @@ def test_only_one_of_many_gets_it(take: Take) -> None:
 
 def test_check_mode_plans_and_sends_nothing(take: Take) -> None:
     gate = Gate(check_mode=True, lease=take("a"))
-    assert gate.write(STEP, lambda: pytest.fail("sent")) is None
+    assert gate.write([STEP], lambda: pytest.fail("sent")) is None
     gate.close()
     assert (gate.plan, gate.sent, take("a").path.exists()) == ([STEP], 0, False)
 
 
 def test_a_write_takes_the_lease_and_gives_it_back(take: Take) -> None:
     gate = Gate(check_mode=False, lease=take("a"))
-    assert gate.write(STEP, lambda: take("b").holder()) is not None
-    gate.write(STEP, lambda: None)
+    assert gate.write([STEP], lambda: take("b").holder()) is not None
+    gate.write([STEP], lambda: None)
     gate.close()
     assert (gate.plan, gate.sent, take("b").holder()) == ([STEP], 2, None)
 
 
 def test_a_lease_of_a_whole_operation_is_kept(take: Take) -> None:
     gate = Gate(check_mode=False, lease=take("a"), keep_lease=True)
-    gate.write(STEP, lambda: None)
+    gate.write([STEP], lambda: None)
     gate.close()
     assert take("b").holder() is not None
 
@@ -207,7 +207,7 @@ def test_what_provably_did_not_leave_is_not_counted(take: Take, sent: bool | Non
 
     gate = Gate(check_mode=False, lease=take("a"))
     with pytest.raises((Refused, Unreachable)):
-        gate.write(STEP, send)
+        gate.write([STEP], send)
     gate.close()
     assert (gate.sent, take("a").holder()) == (counted, None)
 
@@ -216,9 +216,9 @@ def test_a_stop_takes_over_with_a_note_and_others_are_refused(take: Take) -> Non
     take("a").acquire("resume")
     gate = Gate(check_mode=False, lease=take("b"))
     with pytest.raises(LeaseHeld):
-        gate.write(STEP, lambda: pytest.fail("sent"))
+        gate.write([STEP], lambda: pytest.fail("sent"))
     gate.stopping = True
-    assert gate.write(STEP, lambda: "done") == "done"
+    assert gate.write([STEP], lambda: "done") == "done"
     assert gate.notes[0].startswith("took the lease over from operation a of ada (resume)")
 
 
@@ -226,6 +226,6 @@ def test_a_stop_goes_on_without_a_lease(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     gate = Gate(check_mode=False, lease=Lease(str(tmp_path / "file"), "x", operation="a", operator="ada"))
     gate.stopping = True
-    assert gate.write(STEP, lambda: "done") == "done"
+    assert gate.write([STEP], lambda: "done") == "done"
     gate.close()
     assert "stopping without a lease" in gate.notes[0]

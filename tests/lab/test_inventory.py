@@ -30,6 +30,15 @@ SITES = {
         "redis_db": 1,
         "secrets": {"token": "token-1"},
     },
+    "smc-agent-dr": {
+        "platform": "smc_agent",
+        "role": "dr",
+        "services": {"api": "http://127.0.0.1:20015", "root": "http://127.0.0.1:20015"},
+        "database": "smc_agent_dr",
+        "redis_db": 2,
+        "secrets": {},
+        "supervised": True,
+    },
     # As one that others have joined to the lab: without databases.
     "practice-sim": {
         "platform": "practice",
@@ -71,8 +80,9 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
     assert answer.returncode == 0, answer.stderr
     # Texts that came from a plugin are marked as not to be templated: {"__ansible_unsafe": text}.
     inventory = json.loads(answer.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
-    assert inventory["trading_sites"]["children"] == ["flashmm", "practice"]
-    assert inventory["flashmm"]["hosts"] == inventory["dr"]["hosts"] == ["flashmm-dr"]
+    assert inventory["trading_sites"]["children"] == ["flashmm", "smc_agent", "practice"]
+    assert inventory["flashmm"]["hosts"] == ["flashmm-dr"]
+    assert inventory["dr"]["hosts"] == ["flashmm-dr", "smc-agent-dr"]
     variables = inventory["_meta"]["hostvars"]
     assert variables["flashmm-dr"] == {
         "ansible_connection": "local",
@@ -91,6 +101,11 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
     }
     assert variables["practice-sim"]["tradeops_secrets"] == {"api_key": "api_key-1"}
     assert "tradeops_postgresql" not in variables["practice-sim"]
+    assert variables["smc-agent-dr"]["tradeops_runtime"] == "supervisor"
+    assert variables["smc-agent-dr"]["tradeops_supervisor"] == {
+        "config": str(tmp_path / "run" / "supervisord.conf"),
+        "group": "smc-agent-dr",
+    }
     own = pathlib.Path(variables["practice-sim"]["tradeops_profile"])
     assert own.is_absolute()
     assert own.is_file()

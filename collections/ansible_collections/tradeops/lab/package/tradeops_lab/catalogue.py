@@ -21,7 +21,8 @@ CATALOGUE = pathlib.Path(__file__).parent / "platforms" / "catalogue.yml"
 class Site:
     """One site. ``services`` maps a service to the one whose port it shares, or to None when it has its own.
 
-    ``number`` is its place in the catalogue: the same whichever other sites a lab has.
+    ``number`` is its place in the catalogue: the same whichever other sites a lab has. ``supervised``: each of its
+    services is a process, under supervisord.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Site:
     services: dict[str, str | None]
     secrets: list[str]
     number: int
+    supervised: bool
 
 
 def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
@@ -40,12 +42,13 @@ def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     for platform, entry in document.items():
         where = f"{path.name}: {platform}"
-        if not isinstance(entry, dict) or set(entry) != {"services", "secrets", "sites"}:
+        if not isinstance(entry, dict) or set(entry) - {"supervised"} != {"services", "secrets", "sites"}:
             raise LabError(f"{where}: expected the keys services, secrets and sites")
         services = _services(where, entry["services"])
         for role in entry["sites"]:
             name = f"{platform}-{role}".replace("_", "-")
-            sites[name] = Site(name, platform, role, services, list(entry["secrets"]), len(sites))
+            supervised = bool(entry.get("supervised"))
+            sites[name] = Site(name, platform, role, services, list(entry["secrets"]), len(sites), supervised)
     return sites
 
 

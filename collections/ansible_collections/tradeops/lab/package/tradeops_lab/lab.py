@@ -23,10 +23,11 @@ from .postgres import JOBS, PostgreSQL
 from .processes import tail
 from .redis import Redis
 from .s3 import S3
+from .supervisor import Supervisor
 from .waiting import NotYet, together, wait_for
 from .workers import Simulator, Sink
 
-PARTS: tuple[type[Part], ...] = (PostgreSQL, Redis, S3, Sink, Simulator)
+PARTS: tuple[type[Part], ...] = (PostgreSQL, Redis, S3, Sink, Simulator, Supervisor)
 _KINDS = {kind.name: kind for kind in PARTS}
 _LOCK_BUDGET = 120.0  # seconds
 _LOOK_BUDGET = 5.0  # seconds for a server that is said to run to answer
@@ -105,6 +106,8 @@ class Lab:
         self.plan = load(self.folder)
         found = processes.find(self.folder)
         for part in [kind(self.folder, self.plan) for kind in PARTS if self.plan]:
+            if part.name not in found and not part.wanted:
+                continue
             if part.name not in found:
                 self._seen[part.name] = "stopped"
                 continue
@@ -144,6 +147,7 @@ class Lab:
     async def _bring_up(self, plan: Plan, holder: socket.socket | None) -> None:
         postgresql, redis, s3 = PostgreSQL(self.folder, plan), Redis(self.folder, plan), S3(self.folder, plan)
         sink, simulator = Sink(self.folder, plan), Simulator(self.folder, plan)
+        supervisor = Supervisor(self.folder, plan)
         sink.holder = holder
         postgresql.locate()
         save(self.folder, plan)
@@ -153,7 +157,8 @@ class Lab:
             await together(self._ensure(postgresql), self._ensure(redis))
             await self._ensure(simulator, anew=bool({"postgresql", "redis"} & set(self._started)))
 
-        await together(platforms(), self._ensure(s3), self._ensure(sink))
+        # The processes of the supervisor wait for the simulator.
+        await together(platforms(), *[self._ensure(part) for part in (s3, sink, supervisor) if part.wanted])
 
     async def _ensure(self, part: Part, *, anew: bool = False) -> None:
         """Make sure that ``part`` runs, answers and holds what it has to."""

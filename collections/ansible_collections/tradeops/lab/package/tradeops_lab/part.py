@@ -32,6 +32,11 @@ class Part(abc.ABC):
     def log(self) -> pathlib.Path:
         return self.folder.logs / f"{self.name}.log"
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a lab with these sites has it at all."""
+        return True
+
     @abc.abstractmethod
     def ports(self) -> list[int]:
         """The ports it listens on."""

@@ -29,6 +29,7 @@ class SitePlan(t.TypedDict):
     database: str
     redis_db: int
     secrets: dict[str, str]
+    supervised: bool
 
 
 class Login(t.TypedDict):
@@ -131,6 +132,7 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None) -> 
             redis_db=site.number,
             # The name in front tells which secret it is that turned up where it should not.
             secrets={secret: known.get(secret) or f"{secret}-{secrets.token_hex(16)}" for secret in site.secrets},
+            supervised=site.supervised,
         )
     if next(ports) > first_port + BLOCK:
         raise LabError(f"these sites need more than the {BLOCK} ports of a lab: choose fewer with --sites")

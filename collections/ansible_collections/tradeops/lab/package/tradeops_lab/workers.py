@@ -18,13 +18,17 @@ from .web import call_async
 _PACKAGES = pathlib.Path(__file__).resolve().parent.parent
 
 
-def _python(part: Part, *arguments: str, pass_fds: tuple[int, ...] = ()) -> Command:
+def python_environment() -> dict[str, str]:
+    """The environment of a process that runs this package."""
     kept = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
     search = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH"))))
     environment = plain_environment() | {name: os.environ[name] for name in kept if name in os.environ}
-    environment |= {"PYTHONPATH": search, "PYTHONUNBUFFERED": "1"}
+    return environment | {"PYTHONPATH": search, "PYTHONUNBUFFERED": "1"}
+
+
+def _python(part: Part, *arguments: str, pass_fds: tuple[int, ...] = ()) -> Command:
     # From the lab's own folder: `python -m` looks for modules in the current one first.
-    return Command([sys.executable, "-m", *arguments], part.folder.run, environment, pass_fds=pass_fds)
+    return Command([sys.executable, "-m", *arguments], part.folder.run, python_environment(), pass_fds=pass_fds)
 
 
 class Sink(Part):

@@ -72,6 +72,10 @@ class InventoryModule(BaseInventoryPlugin):
         inventory.set_variable("all", "tradeops_lab_sink", lab["sink"])
         for name, site in lab["sites"].items():
             self._add(name, site, lab)
+            if site.get("supervised"):
+                inventory.set_variable(name, "tradeops_runtime", "supervisor")
+                supervisor = {"config": str(folder / "run" / "supervisord.conf"), "group": name}
+                inventory.set_variable(name, "tradeops_supervisor", supervisor)
 
     def _add(self, name: str, site: dict[str, t.Any], lab: dict[str, t.Any]) -> None:
         platform, role = site["platform"], site["role"]

@@ -223,6 +223,7 @@ async def set_limit(call: Call) -> t.Any:
 PLATFORM = Platform(
     name="ai_trading",
     services=dict.fromkeys(SERVICES, ""),
+    trades_with=("strategy_engine", EXECUTOR),
     auth={"operator": Bearer("token")},
     states={"active": "running", "reducing": "reduce_only", "halted": "halted", "stopped": "stopped"},
     symbols={"AAPL": 228, "MSFT": 415, "NVDA": 142, "SPY": 590, "QQQ": 505},

@@ -121,6 +121,7 @@ class Platform:
 
     ``symbols`` maps the five seeded pairs to a price. ``states`` maps the engine's states to the platform's words.
     ``trading_state`` may derive the state from the settings where it is not simply stored (default: key ``trading``).
+    ``trades_with`` names the services without whose process no order is placed, where processes hold them.
     ``order_id`` makes an order's id from a number that only grows (microseconds of a clock).
     """
 
@@ -142,6 +143,7 @@ class Platform:
     settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     error: t.Callable[[Refusal], t.Any] = plain_error
     trading_state: t.Callable[[t.Mapping[str, t.Any]], str] = lambda settings: str(settings["trading"])
+    trades_with: t.Sequence[str] = ()
     order_id: t.Callable[[int], str] = plain_id
 
     def word(self, state: str) -> str:

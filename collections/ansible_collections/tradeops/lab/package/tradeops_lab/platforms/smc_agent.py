@@ -268,6 +268,7 @@ async def health(call: Call) -> t.Any:
 PLATFORM = Platform(
     name="smc_agent",
     services={"api": "/api", "root": ""},
+    trades_with=("api",),
     auth={"operator": Session(), "emergency": Bearer("emergency_token", denied=403)},
     states={"active": "running", "reducing": "paused", "halted": "emergency_stopped", "stopped": "shutdown"},
     symbols={"BTCUSDT": 64_000, "ETHUSDT": 3_100, "SOLUSDT": 145, "ADAUSDT": 0.45, "DOTUSDT": 6.2},

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from . import control
 from .plan import Plan
+from .services import Services
 from .site import Site
 
 LOG = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ class Simulator:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.sites = {name: Site(site, plan) for name, site in plan.sites.items()}
+        supervised = {name: site for name, site in self.sites.items() if site.plan.supervised}
+        self._services = Services(supervised, plan.services) if supervised and plan.services else None
         self._runner = web.AppRunner(control.application(self.sites, plan), access_log=None, shutdown_timeout=1)
 
     async def start(self) -> None:
@@ -37,12 +40,16 @@ class Simulator:
                 await site.start()
 
         await asyncio.gather(*(start(site) for site in self.sites.values()))
+        if self._services:
+            await self._services.start()
         await self._runner.setup()
         await web.TCPSite(self._runner, self.plan.control.host, self.plan.control.port).start()
         LOG.info("%d sites are ready after %.1f s", len(self.sites), time.monotonic() - began)
 
     async def stop(self) -> None:
         await self._runner.cleanup()
+        if self._services:
+            await self._services.stop()
         await asyncio.gather(*(site.stop() for site in self.sites.values()))
 
 

@@ -19,6 +19,7 @@ refuse_orders         the first ``ids`` (1) orders that are to be cancelled are 
 reopen                orders that are cancelled are placed again ``seconds`` later (0.5)
 market_closed         the market is closed and opens in ``seconds`` (3600): nothing is placed or filled
 dead                  all ports of the site are closed, for ``seconds`` if given
+crash                 a process of ``service`` that starts ends at once (supervised sites)
 drift                 the venue has an order and a position that the platform does not know
 ====================  ==============================================================================================
 """
@@ -36,7 +37,7 @@ WIRE = (
     *("lie", "delay", "stale", "expire_token"),  # while it is worked on
     *("error_after", "truncate"),  # afterwards
 )
-KINDS = (*WIRE, "refuse_orders", "reopen", "market_closed", "dead", "drift")
+KINDS = (*WIRE, "refuse_orders", "reopen", "market_closed", "dead", "crash", "drift")
 
 
 @dataclasses.dataclass

@@ -72,7 +72,9 @@ class Market:
     async def _trade(self, engine: Engine) -> None:
         values = await engine.settings()
         state = await engine.state()
-        if values["maintenance"] != "off" or state not in ("active", "reducing") or not await engine.market_open():
+        if not self.site.trades or values["maintenance"] != "off" or state not in ("active", "reducing"):
+            return
+        if not await engine.market_open():
             return
         blocked = {row["pair"] for row in await engine.breakers() if row["open"]}
         if state == "active":

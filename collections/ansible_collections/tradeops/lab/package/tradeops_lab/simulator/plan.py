@@ -51,6 +51,7 @@ class SitePlan:
     redis_db: int
     secrets: t.Mapping[str, str] = dataclasses.field(repr=False)
     market: t.Mapping[str, t.Any]
+    supervised: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,18 +61,20 @@ class Plan:
     redis: Server
     sites: t.Mapping[str, SitePlan]
     sink: str | None = None
+    services: pathlib.Path | None = None  # where the processes of supervised services report
 
 
 def read(path: pathlib.Path) -> Plan:
     """Read the plan file. Raises PlanError with the file and the key that is wrong."""
     try:
-        return parse(json.loads(path.read_text(encoding="utf-8")))
+        plan = parse(json.loads(path.read_text(encoding="utf-8")))
     except OSError as exc:
         raise PlanError(f"{path}: {exc.strerror}") from exc
     except KeyError as exc:
         raise PlanError(f"{path}: the key {exc} is missing") from exc
     except ValueError as exc:
         raise PlanError(f"{path}: not JSON: {exc}") from exc
+    return dataclasses.replace(plan, services=path.with_name("services.sock"))
 
 
 def parse(data: t.Mapping[str, t.Any]) -> Plan:
@@ -85,6 +88,7 @@ def parse(data: t.Mapping[str, t.Any]) -> Plan:
             redis_db=site["redis_db"],
             secrets=site.get("secrets", {}),
             market={**data.get("market", {}), **site.get("market", {})},
+            supervised=site.get("supervised", False),
         )
         for name, site in data["sites"].items()
     }

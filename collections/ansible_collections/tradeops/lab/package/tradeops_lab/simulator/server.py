@@ -35,17 +35,37 @@ _HTML = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Welc
 
 
 class Port:
-    """A listening port of a site; it can be closed and opened again."""
+    """A listening port of a site; it can be closed and opened again. That of a supervised service is open only while a
+    process holds it."""
 
     def __init__(self, site: Site, address: Address, services: t.Sequence[str]) -> None:
         self.address = address
+        self.services = services
+        self._supervised = site.plan.supervised
+        self._holders = 0
         self._responder = Responder(site, Router(site.platform, services))
         self._tcp: asyncio.Server | None = None
         self._http: web.Server | None = None
 
+    @property
+    def held(self) -> bool:
+        return self._holders > 0 or not self._supervised
+
+    async def hold(self, *, closed: bool) -> None:
+        """A process of the service has started; with ``closed`` the port stays closed all the same."""
+        self._holders += 1
+        if not closed:
+            await self.open()
+
+    async def let_go(self) -> None:
+        """A process of the service has ended."""
+        self._holders -= 1
+        if not self.held:
+            await self.close()
+
     async def open(self) -> None:
-        """Listen, unless it does so already. Raises OSError when the port is taken for longer than REOPEN."""
-        if self._tcp:
+        """Listen, if it is held and does not already. Raises OSError when the port is taken for longer than REOPEN."""
+        if self._tcp or not self.held:
             return
         loop = asyncio.get_running_loop()
         self._http = web.Server(self._responder.handle, access_log=None)

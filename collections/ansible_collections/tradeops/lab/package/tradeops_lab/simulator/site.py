@@ -141,6 +141,28 @@ class Site:
         """Forget the connections: the database was away, or has other tables than before."""
         await self.pool.expire_connections()
 
+    # -- services ------------------------------------------------------------------------------------------------
+
+    def port(self, service: str) -> Port | None:
+        return next((port for port in self.ports if service in port.services), None)
+
+    @property
+    def trades(self) -> bool:
+        """Whether the services that place orders are there."""
+        return all(port.held for port in self.ports if set(self.platform.trades_with) & set(port.services))
+
+    @property
+    def dead(self) -> bool:
+        return self.faults.find(("dead",), None) is not None
+
+    def crashes(self, service: str) -> bool:
+        """Whether a process of ``service`` that has just started is to end again."""
+        seen = Seen(service, "", "", "", writes=False)
+        fault = self.faults.find(("crash",), seen)
+        if fault:
+            self.faults.use(fault, seen)
+        return fault is not None
+
     def engine(self, db: Connection, actor: str, seen: Seen | None = None) -> Engine:
         return Engine(self, db, actor, seen)
 

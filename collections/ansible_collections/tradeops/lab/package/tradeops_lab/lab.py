@@ -105,9 +105,7 @@ class Lab:
         """Look at a lab without changing anything. Parts that do not run or answer are told with what was seen."""
         self.plan = load(self.folder)
         found = processes.find(self.folder)
-        for part in [kind(self.folder, self.plan) for kind in PARTS if self.plan]:
-            if part.name not in found and not part.wanted:
-                continue
+        for part in [kind(self.folder, self.plan) for kind in PARTS if self.plan and kind.wanted(self.plan)]:
             if part.name not in found:
                 self._seen[part.name] = "stopped"
                 continue
@@ -158,7 +156,7 @@ class Lab:
             await self._ensure(simulator, anew=bool({"postgresql", "redis"} & set(self._started)))
 
         # The processes of the supervisor wait for the simulator.
-        await together(platforms(), *[self._ensure(part) for part in (s3, sink, supervisor) if part.wanted])
+        await together(platforms(), *[self._ensure(part) for part in (s3, sink, supervisor) if part.wanted(plan)])
 
     async def _ensure(self, part: Part, *, anew: bool = False) -> None:
         """Make sure that ``part`` runs, answers and holds what it has to."""

@@ -32,9 +32,9 @@ class Part(abc.ABC):
     def log(self) -> pathlib.Path:
         return self.folder.logs / f"{self.name}.log"
 
-    @property
-    def wanted(self) -> bool:
-        """Whether a lab with these sites has it at all."""
+    @classmethod
+    def wanted(cls, plan: Plan) -> bool:
+        """Whether a lab with this plan has it."""
         return True
 
     @abc.abstractmethod

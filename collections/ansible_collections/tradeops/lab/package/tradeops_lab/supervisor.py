@@ -15,6 +15,7 @@ import urllib.parse
 
 from .folder import write_private
 from .part import Part
+from .plan import Plan
 from .processes import Command
 from .waiting import NotYet
 from .workers import python_environment
@@ -60,9 +61,9 @@ class Supervisor(Part):
     name = "supervisor"
     stop_budget = 10.0
 
-    @property
-    def wanted(self) -> bool:
-        return bool(self._programs)
+    @classmethod
+    def wanted(cls, plan: Plan) -> bool:
+        return any(site["supervised"] for site in plan["sites"].values())
 
     @property
     def config(self) -> pathlib.Path:

@@ -1,10 +1,11 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GrandModel: an API that only shows; trading lives and dies with the replicas of three workloads."""
+"""GrandModel: trading lives and dies with the replicas of three workloads; the API shows, cancels and closes."""
 
 from __future__ import annotations
 
+import subprocess
 import time
 import typing as t
 
@@ -43,6 +44,7 @@ def scale(ground: Ground, **replicas: int) -> None:
         ({"strategic_marl": 0}, "HALTED", "halted"),
         ({"tactical_marl": 0}, "HALTED", "halted"),
         ({"execution_engine": 0}, "HALTED", "halted"),
+        ({"strategic_marl": 0, "tactical_marl": 0}, "REDUCING", "reducing"),
         ({"strategic_marl": 0, "tactical_marl": 0, "execution_engine": 0}, "STOPPED", "stopped"),
     ],
 )
@@ -88,12 +90,58 @@ def test_orders_and_positions_are_those_of_the_database(ground: Ground) -> None:
     assert positions == ground.truth(SITE)["positions"]
 
 
-def test_nothing_can_be_changed(ground: Ground) -> None:
-    assert not [route for route in platforms.load("grandmodel").routes if route.writes]
+def post(ground: Ground, path: str) -> tuple[int, t.Any]:
+    answer = ground.call(SITE, "POST", f"/v1{path}", {"reason": "test"})
+    return answer.status, answer.json
+
+
+def test_the_engine_alone_cancels_and_closes(ground: Ground) -> None:
+    scale(ground, strategic_marl=0, tactical_marl=0)
+    status, answer = post(ground, "/orders/cancel-all")
+    assert (status, {row["status"] for row in answer["results"]}) == (200, {"cancelled"})
+    status, answer = post(ground, "/positions/close-all")
+    assert (status, {row["status"] for row in answer["results"]}) == (200, {"submitted"})
+    ground.until(lambda: ground.truth(SITE)["positions"] == {} == ground.truth(SITE)["venue_positions"])
+    assert get(ground, "/broker/orders")["orders"] == get(ground, "/broker/positions")["positions"] == []
+
+
+def test_without_the_engine_nothing_reaches_the_broker(ground: Ground) -> None:
     before = ground.truth(SITE)
-    paths = ("/orders", "/positions", "/system/status", "/agents/status")
-    assert {ground.call(SITE, method, f"/v1{path}").status for path in paths for method in ("POST", "DELETE")} == {405}
-    assert ground.truth(SITE) == {**before, "in_flight": ground.truth(SITE)["in_flight"]}
+    scale(ground, execution_engine=0)
+    for path in ("/orders/cancel-all", "/positions/close-all"):
+        status, answer = post(ground, path)
+        assert (status, answer["error"]) == (409, "no_engine")
+    after = ground.truth(SITE)
+    assert (after["open_orders"], after["positions"]) == (before["open_orders"], before["positions"])
+
+
+def test_no_api_call_changes_the_trading_state(ground: Ground) -> None:
+    writes = {route.path for route in platforms.load("grandmodel").routes if route.writes}
+    assert writes == {"/orders/cancel-all", "/positions/close-all"}
+
+
+def test_account_links_and_feeds_follow_the_agents(ground: Ground) -> None:
+    assert get(ground, "/account")["margin_available_usd"] == 620_000
+    assert {link["status"] for link in get(ground, "/agents/communication")["links"]} == {"ok"}
+    assert get(ground, "/data/feeds")["feeds"][0]["age_seconds"] == 0.4
+    scale(ground, data_handler=0)
+    assert get(ground, "/data/feeds")["feeds"] == [{"name": "rithmic", "connected": False, "age_seconds": None}]
+    links = {link["from"]: link["status"] for link in get(ground, "/agents/communication")["links"]}
+    assert links == {"data-handler": "silent", "strategic-marl": "ok", "tactical-marl": "ok"}
+    scale(ground)
+    ground.control("PUT", f"/sites/{SITE}/settings", {"silent_agents": ["tactical-marl"]})
+    links = {link["from"]: link["status"] for link in get(ground, "/agents/communication")["links"]}
+    assert links == {"data-handler": "ok", "strategic-marl": "ok", "tactical-marl": "silent"}
+
+
+def test_model_files_are_real_and_come_back(ground: Ground) -> None:
+    models = ground.folder / "run" / "models" / SITE
+    command = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
+    assert subprocess.run(command, cwd=models, check=False).returncode == 0
+    (models / "tactical.onnx").write_bytes(b"damaged")
+    assert subprocess.run(command, cwd=models, check=False, capture_output=True).returncode == 1
+    ground.fresh(SITE)
+    assert subprocess.run(command, cwd=models, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("path", ["/system/status", "/agents/status", "/performance/metrics", "/orders", "/positions"])

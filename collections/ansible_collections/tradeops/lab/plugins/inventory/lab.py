@@ -76,6 +76,9 @@ class InventoryModule(BaseInventoryPlugin):
                 inventory.set_variable(name, "tradeops_runtime", "supervisor")
                 supervisor = {"config": str(folder / "run" / "supervisord.conf"), "group": name}
                 inventory.set_variable(name, "tradeops_supervisor", supervisor)
+            models = folder / "run" / "models" / name
+            if models.is_dir():
+                inventory.set_variable(name, "tradeops_models_dir", str(models))
 
     def _add(self, name: str, site: dict[str, t.Any], lab: dict[str, t.Any]) -> None:
         platform, role = site["platform"], site["role"]

@@ -183,11 +183,12 @@ class Counted(Expression):
     """What two lists of the API server say of trading: one of the states, or a sentence that is none of them."""
 
     states: dict[State, dict[str, int]]
+    resting: dict[State, dict[str, int]]
 
     @classmethod
-    def of(cls, states: dict[State, dict[str, int]]) -> Counted:
+    def of(cls, states: dict[State, dict[str, int]], resting: dict[State, dict[str, int]]) -> Counted:
         found = cls("pods of " + " and ".join(sorted({name for numbers in states.values() for name in numbers})))
-        found.states = states
+        found.states, found.resting = states, resting
         return found
 
     def search(self, value: t.Any) -> str:
@@ -200,6 +201,10 @@ class Counted(Expression):
             if all(_at(seen.get(name), number) for name, number in self.states[state].items()):
                 return state
         names = dict.fromkeys(name for numbers in self.states.values() for name in numbers)
+        if all(name in seen and seen[name].settled(seen[name].wanted) for name in names):
+            for state, numbers in self.resting.items():
+                if all(_at(seen[name], number) for name, number in numbers.items()):
+                    return state
         return ", ".join(seen[name].describe() if name in seen else f"there is no Deployment {name}" for name in names)
 
 
@@ -216,7 +221,7 @@ def compiled(given: TradingByWorkloads, numbers: t.Mapping[str, int]) -> Trading
         state: {name: numbers.get(name, number) if number else 0 for name, number in pods.items()}
         for state, pods in given.states.items()
     }
-    value = Counted.of(states)
+    value = Counted.of(states, given.resting)
     return Trading(
         read=Read(
             sources={"deployments": DEPLOYMENTS, "pods": PODS},

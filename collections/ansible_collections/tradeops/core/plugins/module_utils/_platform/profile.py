@@ -199,9 +199,14 @@ class Trading:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TradingByWorkloads:
     """Trading states as numbers of pods (state -> Deployment -> pods); ``_platform/kubernetes.py`` makes a ``Trading``
-    of it. A state is seen when no pod of those at 0 runs, and as many pods of the others are ready."""
+    of it. A state is seen when no pod of those at 0 runs, and as many pods of the others are ready.
+
+    ``resting``: numbers that are enough for a state while no pod of any of them comes or goes: agents that are kept
+    warm at night send no order without their engine.
+    """
 
     states: dict[State, dict[str, int]]
+    resting: dict[State, dict[str, int]] = dataclasses.field(default_factory=dict)
     witness: t.Optional[Witness] = None
     levels: dict[State, State] = dataclasses.field(default_factory=dict)
 
@@ -213,6 +218,9 @@ class TradingByWorkloads:
             return ("states",), "one of the states must have all its Deployments at 0"
         if self.states.get("active") and max(self.states["active"].values()) == 0:
             return ("states", "active"), "active with no pod is no trading"
+        for state, numbers in self.resting.items():
+            if not numbers or not numbers.items() <= self.states.get(state, {}).items():
+                return ("resting", state), f"must be a part of what states gives for {state}"
         return _levels(self.levels, set(self.states))
 
 

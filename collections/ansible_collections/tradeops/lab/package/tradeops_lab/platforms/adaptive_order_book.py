@@ -193,6 +193,33 @@ async def summary(call: Call) -> t.Any:
     }
 
 
+async def daily_report(call: Call) -> t.Any:
+    values = await call.engine.settings()
+    return {
+        "date": (await call.engine.time()).date().isoformat(),
+        "total_orders": values["orders_accepted"],
+        "total_trades": await call.engine.count_orders({"status": "filled"}),
+        "error_rate": values["error_rate"],
+        "avg_latency_p95": values["latency_p95_ms"],
+        "peak_throughput": values["peak_throughput"],
+        "updated_at": await call.engine.now(),
+    }
+
+
+async def active_alerts(call: Call) -> t.Any:
+    return [{"name": name, "since": await call.engine.now()} for name in (await call.engine.settings())["alerts"]]
+
+
+async def resources(call: Call) -> t.Any:
+    values = await call.engine.settings()
+    return {
+        "cpu_percent": values["cpu_percent"],
+        "memory_mi": values["memory_mi"],
+        "disk_percent": values["disk_percent"],
+        "updated_at": await call.engine.now(),
+    }
+
+
 async def throughput(call: Call) -> t.Any:
     values = await call.engine.settings()
     return {
@@ -214,7 +241,15 @@ PLATFORM = Platform(
     states={"active": "ACCEPTING", "reducing": "REDUCE_ONLY", "halted": "HALTED"},
     symbols={"BTCUSDT": 64_000, "ETHUSDT": 3_100, "SOLUSDT": 145, "ADAUSDT": 0.45, "DOTUSDT": 6.2},
     venues=("book-a", "book-b"),
-    settings={"latency_p95_ms": 4.2, "error_rate": 0.0005},
+    settings={
+        "latency_p95_ms": 4.2,
+        "error_rate": 0.0005,
+        "peak_throughput": 1_850,
+        "alerts": [],
+        "cpu_percent": 41.0,
+        "memory_mi": 3_100,
+        "disk_percent": 52.0,
+    },
     error=error,
     routes=[
         Route("GET", "/health", health, auth=None),
@@ -242,6 +277,9 @@ PLATFORM = Platform(
         Route("GET", "/admin/maintenance/status", maintenance),
         Route("POST", "/admin/maintenance/enable", enable_maintenance, writes=True),
         Route("POST", "/admin/maintenance/disable", disable_maintenance, writes=True),
+        Route("GET", "/admin/reports/daily", daily_report),
+        Route("GET", "/admin/alerts/active", active_alerts),
+        Route("GET", "/admin/system/resources", resources),
         Route("GET", "/admin/metrics/summary", summary),
         Route("GET", "/admin/metrics/throughput", throughput),
         Route("GET", "/admin/metrics/current", current),

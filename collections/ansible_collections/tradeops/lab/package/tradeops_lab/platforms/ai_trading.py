@@ -152,6 +152,20 @@ async def require_running(call: Call) -> None:
         raise Refusal(409, "stopped", "the services are shut down and have to be started first")
 
 
+async def export_performance(call: Call) -> t.Any:
+    """A report is asked for with POST, and changes nothing."""
+    values = await call.engine.settings()
+    return {
+        "start_date": call.body.get("start_date") or (await call.engine.time()).date().isoformat(),
+        "total_trades": await call.engine.count_orders({"status": "filled"}),
+        "daily_pnl_usd": values["daily_pnl"],
+        "fill_rate_percent": values["fill_rate"],
+        "execution_seconds": values["execution_time"],
+        "error_rate_percent": values["error_rate"],
+        "as_of": await call.engine.now(),
+    }
+
+
 # -- scheduler, maintenance, risk --------------------------------------------------------------------------------------
 
 
@@ -237,6 +251,7 @@ PLATFORM = Platform(
         "fill_rate": 97.2,
         "execution_time": 0.35,
         "market_data_age": 4.0,
+        "error_rate": 0.2,
     },
     error=error,
     trading_state=trading_state,
@@ -262,6 +277,7 @@ PLATFORM = Platform(
         Route("POST", "/trading/reduce-only", loosen("reducing"), writes=True, service=EXECUTOR),
         Route("POST", "/trading/resume", loosen("active"), writes=True, service=EXECUTOR),
         Route("GET", "/status", scheduler_status, service="scheduler"),
+        Route("POST", "/export/performance", export_performance, service="export"),
         Route("GET", "/maintenance/status", maintenance_status, service=MAINTENANCE),
         Route("POST", "/maintenance/enter", enter_maintenance, writes=True, service=MAINTENANCE),
         Route("POST", "/maintenance/exit", exit_maintenance, writes=True, service=MAINTENANCE),

@@ -122,6 +122,7 @@ class Platform:
     ``symbols`` maps the five seeded pairs to a price. ``states`` maps the engine's states to the platform's words.
     ``trading_state`` may derive the state from the settings where it is not simply stored (default: key ``trading``).
     ``trades_with`` names the services without whose process no order is placed, where processes hold them.
+    ``models`` names the model files that a site has.
     ``order_id`` makes an order's id from a number that only grows (microseconds of a clock).
     """
 
@@ -141,6 +142,7 @@ class Platform:
         default_factory=lambda: {"max_position": 250_000, "max_daily_loss": 5_000, "max_leverage": 3}
     )
     settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    models: t.Sequence[str] = ()
     error: t.Callable[[Refusal], t.Any] = plain_error
     trading_state: t.Callable[[t.Mapping[str, t.Any]], str] = lambda settings: str(settings["trading"])
     trades_with: t.Sequence[str] = ()

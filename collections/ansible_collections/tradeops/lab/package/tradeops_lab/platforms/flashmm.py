@@ -57,6 +57,7 @@ async def metrics(call: Call) -> t.Any:
         "summary": {
             "orders_accepted_total": values["orders_accepted"],
             "daily_pnl_usdc": values["daily_pnl"],
+            "trades_24h": await call.engine.count_orders({"status": "filled"}),
         },
         "as_of": await call.engine.now(),
     }
@@ -148,6 +149,7 @@ PLATFORM = Platform(
     symbols={"SEI/USDC": 0.42, "BTC/USDC": 64_000, "ETH/USDC": 3_100, "SOL/USDC": 145, "ATOM/USDC": 8.1},
     venues=("sei-spot", "sei-perp"),
     strategies=("quoter", "hedger", "inventory"),
+    models=("quotes.onnx", "toxicity.onnx"),
     error=error,
     routes=[
         Route("GET", "/health", health, auth=None),

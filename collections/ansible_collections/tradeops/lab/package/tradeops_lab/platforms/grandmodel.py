@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .base import Bearer, Call, Platform, Route, Row
-from .shapes import Fields, listing
+from .base import Bearer, Call, Platform, Refusal, Route, Row
+from .shapes import Fields, listing, shapes, word
 
 # Without any one of these no order is sent.
 TRADING = ("strategic-marl", "tactical-marl", "execution-engine")
@@ -30,14 +30,28 @@ ORDER: Fields = {
     "created_at": "placed_at",
 }
 POSITION: Fields = {"instrument": "symbol", "quantity": "quantity", "average_price": "price", "account": "account"}
+BROKER_ORDER: Fields = {"client_order_id": "order_id", "instrument": "symbol", "side": "side", "quantity": "quantity"}
+BROKER_POSITION: Fields = {"instrument": "symbol", "quantity": "quantity"}
+LIMIT: Fields = {"name": "name", "value": "value"}
+CANCELLED: Fields = {"order_id": "id", "status": word("ok", {True: "cancelled", False: "failed"}), "detail": "why"}
+CLOSED: Fields = {"instrument": "symbol", "status": word("ok", {True: "submitted", False: "failed"}), "detail": "why"}
+# Who has to hear of whom before a decision becomes an order.
+LINKS = (
+    ("data-handler", "strategic-marl"),
+    ("strategic-marl", "tactical-marl"),
+    ("tactical-marl", "risk-management"),
+)
 
 
 def trading_state(settings: Row) -> str:
-    """Stopped without any trading workload, halted while one is missing, else what the lab set."""
-    running = [settings["replicas"].get(name, 0) > 0 for name in TRADING]
-    if all(running):
+    """Stopped without any trading workload, else halted without the engine, reducing with nothing but the engine."""
+    running = {name: settings["replicas"].get(name, 0) > 0 for name in TRADING}
+    if all(running.values()):
         return str(settings["trading"])
-    return "halted" if any(running) else "stopped"
+    if not any(running.values()):
+        return "stopped"
+    # The engine alone decides nothing and still takes the orders that close positions.
+    return "reducing" if running["execution-engine"] and sum(running.values()) == 1 else "halted"
 
 
 async def system_status(call: Call) -> t.Any:
@@ -81,6 +95,65 @@ async def performance(call: Call) -> t.Any:
     }
 
 
+async def account(call: Call) -> t.Any:
+    values = await call.engine.settings()
+    return {
+        "balance_usd": values["account_balance"],
+        "margin_available_usd": values["margin_available"],
+        "as_of": await call.engine.now(),
+    }
+
+
+async def communication(call: Call) -> t.Any:
+    """Whether each agent hears the one before it; a link without a ready pod at one end is silent."""
+    values = await call.engine.settings()
+    ready = {agent["name"]: agent["ready"] for agent in _agents(values)}
+    links = []
+    for sender, receiver in LINKS:
+        up = bool(ready.get(sender) and ready.get(receiver)) and sender not in values["silent_agents"]
+        links.append({"from": sender, "to": receiver, "status": "ok" if up else "silent"})
+    return {"links": links, "as_of": await call.engine.now()}
+
+
+async def feeds(call: Call) -> t.Any:
+    values = await call.engine.settings()
+    connected = values["replicas"].get("data-handler", 0) > 0
+    feed = {"name": "rithmic", "connected": connected, "age_seconds": values["market_data_age"] if connected else None}
+    return {"feeds": [feed], "as_of": await call.engine.now()}
+
+
+async def daily(call: Call) -> t.Any:
+    """What the daily report is made of."""
+    values = await call.engine.settings()
+    return {
+        "total_trades": await call.engine.count_orders({"status": "filled"}),
+        "system_uptime_percent": values["availability"],
+        "average_response_time_ms": values["response_time"],
+        "cpu_percent": values["cpu"],
+        "memory_percent": values["memory"],
+        "disk_percent": values["disk"],
+        "alerts_generated": values["alerts_generated"],
+        "incidents_resolved": values["incidents_resolved"],
+        "failed_logins": values["failed_logins"],
+        "as_of": await call.engine.now(),
+    }
+
+
+async def cancel_all(call: Call) -> t.Any:
+    await _needs_engine(call)
+    return {"results": shapes(await call.engine.cancel_orders(reason=call.reason), CANCELLED)}
+
+
+async def close_all(call: Call) -> t.Any:
+    await _needs_engine(call)
+    return {"results": shapes(await call.engine.close_positions(reason=call.reason), CLOSED)}
+
+
+async def _needs_engine(call: Call) -> None:
+    if (await call.engine.settings())["replicas"].get("execution-engine", 0) == 0:
+        raise Refusal(409, "no_engine", "the execution engine has no pod: nothing reaches the broker")
+
+
 PLATFORM = Platform(
     name="grandmodel",
     services={"api": "/v1"},
@@ -89,6 +162,7 @@ PLATFORM = Platform(
     symbols={"ES": 5_900, "NQ": 20_500, "CL": 71, "GC": 2_650, "ZN": 110},
     venues=("rithmic",),
     strategies=("strategic", "tactical"),
+    models=("strategic.onnx", "tactical.onnx", "risk.onnx"),
     settings={
         "replicas": REPLICAS,
         "ready": {},
@@ -96,6 +170,17 @@ PLATFORM = Platform(
         "throughput": 11_200,
         "error_rate": 0.04,
         "availability": 99.95,
+        "account_balance": 1_000_000.0,
+        "margin_available": 620_000.0,
+        "silent_agents": [],
+        "market_data_age": 0.4,
+        "response_time": 38.0,
+        "cpu": 61.0,
+        "memory": 66.0,
+        "disk": 48.0,
+        "alerts_generated": 0,
+        "incidents_resolved": 0,
+        "failed_logins": 0,
     },
     trading_state=trading_state,
     routes=[
@@ -103,6 +188,15 @@ PLATFORM = Platform(
         Route("GET", "/agents/status", agents_status),
         Route("GET", "/performance/metrics", performance),
         Route("GET", "/orders", listing("orders", "orders", ORDER)),
+        Route("POST", "/orders/cancel-all", cancel_all, writes=True),
+        Route("GET", "/broker/orders", listing("venue_orders", "orders", BROKER_ORDER)),
         Route("GET", "/positions", listing("positions", "positions", POSITION)),
+        Route("POST", "/positions/close-all", close_all, writes=True),
+        Route("GET", "/broker/positions", listing("venue_positions", "positions", BROKER_POSITION)),
+        Route("GET", "/risk/limits", listing("limits", "limits", LIMIT)),
+        Route("GET", "/account", account),
+        Route("GET", "/agents/communication", communication),
+        Route("GET", "/data/feeds", feeds),
+        Route("GET", "/performance/daily", daily),
     ],
 )

@@ -260,6 +260,19 @@ async def market_data(call: Call) -> t.Any:
     return {"symbol": symbol, "price": call.platform.symbols[symbol], "timestamp": round(moment * 1000)}
 
 
+async def daily(call: Call) -> t.Any:
+    """Of a day in the query key `date`; the lab knows one day only, the one that goes on."""
+    values = await call.engine.settings()
+    return {
+        "date": call.query.get("date") or (await call.engine.time()).date().isoformat(),
+        "total_trades": await call.engine.count_orders({"status": "filled"}),
+        "win_rate": values["win_rate"],
+        "total_pnl": values["daily_pnl"],
+        "sharpe_ratio": values["sharpe_ratio"],
+        "as_of": await call.engine.now(),
+    }
+
+
 async def health(call: Call) -> t.Any:
     values = await call.engine.settings()
     return {"status": values["health"], "trading": await status_word(call), "as_of": await call.engine.now()}
@@ -275,7 +288,14 @@ PLATFORM = Platform(
     venues=("binance", "bybit"),
     strategies=("order-block", "liquidity-sweep", "fair-value-gap"),
     limits={"max_daily_loss": 1_000, "max_position_size": 5_000, "max_margin_usage": 80},
-    settings={"health": "healthy", "max_drawdown": 3.4, "risk_score": 28.0, "market_data_age": 2.0},
+    settings={
+        "health": "healthy",
+        "max_drawdown": 3.4,
+        "risk_score": 28.0,
+        "win_rate": 0.57,
+        "sharpe_ratio": 1.4,
+        "market_data_age": 2.0,
+    },
     error=error,
     routes=[
         Route("GET", "/health", health, auth=None, service="root"),
@@ -295,6 +315,7 @@ PLATFORM = Platform(
         Route("GET", "/positions", listing("positions", None, POSITION)),
         Route("POST", "/positions/emergency-close", emergency_close, auth="emergency", writes=True),
         Route("GET", "/trades/recent", recent_trades),
+        Route("GET", "/performance/daily", daily),
         Route("GET", "/risk/current", risk_current),
         Route("GET", "/risk/summary", risk_summary),
         Route("GET", "/risk/limits", listing("limits", None, LIMIT)),

@@ -62,6 +62,7 @@ class Plan:
     sites: t.Mapping[str, SitePlan]
     sink: str | None = None
     services: pathlib.Path | None = None  # where the processes of supervised services report
+    folder: pathlib.Path | None = None  # where the files of sites may lie
 
 
 def read(path: pathlib.Path) -> Plan:
@@ -74,7 +75,7 @@ def read(path: pathlib.Path) -> Plan:
         raise PlanError(f"{path}: the key {exc} is missing") from exc
     except ValueError as exc:
         raise PlanError(f"{path}: not JSON: {exc}") from exc
-    return dataclasses.replace(plan, services=path.with_name("services.sock"))
+    return dataclasses.replace(plan, services=path.with_name("services.sock"), folder=path.parent)
 
 
 def parse(data: t.Mapping[str, t.Any]) -> Plan:

@@ -17,7 +17,7 @@ import redis.asyncio
 
 from .. import platforms
 from ..platforms.base import Platform, Session
-from . import database, seed, sessions
+from . import database, models, seed, sessions
 from .chance import DICE
 from .engine import Engine
 from .faults import Fault, Faults, Seen
@@ -59,6 +59,7 @@ class Site:
         self.pool = await database.pool(self.lab.postgresql, self.plan.database, self.name)
         async with self.writing() as db:
             await seed.prepare(self, db)
+        self._furnish()
         self.background(self.market.run())
         for port in self.ports:
             await port.open()
@@ -83,11 +84,16 @@ class Site:
         await self._cancel_tasks()
         async with self.writing() as db:
             await seed.again(self, db, settings)
+        self._furnish()
         if any(isinstance(auth, Session) for auth in self.platform.auth.values()):
             await sessions.end_all(self)
         self.log.clear()
         self.market = Market(self)
         self.background(self.market.run())
+
+    def _furnish(self) -> None:
+        if self.lab.folder and self.platform.models:
+            models.furnish(self.lab.folder / "models" / self.name, self.platform.models)
 
     def background(self, work: t.Coroutine[t.Any, t.Any, t.Any]) -> None:
         """Run ``work`` until it ends or the site stops; a failure is logged."""

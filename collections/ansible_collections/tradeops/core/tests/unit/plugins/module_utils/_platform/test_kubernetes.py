@@ -114,6 +114,24 @@ def test_anything_in_between_is_unknown_and_says_what(
     assert (found["trading"]["state"], found["problems"]["trading"]) == ("unknown", said)
 
 
+RESTING = PROFILE.replace("    witness:\n", "    resting: {halted: {hands: 0}}\n    witness:\n", 1)
+
+
+def test_warm_pods_rest_while_nothing_comes_or_goes(pods: Do, cluster: Cluster) -> None:
+    cluster.deployments["hands"]["spec"]["replicas"] = 0
+    state = lambda: pods("trading_info", gather=["trading"], profile_text=RESTING)["trading"]["state"]  # noqa: E731
+    assert state() == "halted"
+    cluster.dead = True
+    cluster.deployments["brain"]["spec"]["replicas"] = 0
+    # What is at 0 and still has pods is on its way: the stop of all is not proven by the rest of it.
+    assert state() == "unknown"
+
+
+def test_resting_is_a_part_of_the_state() -> None:
+    with pytest.raises(ProfileError, match=r"resting\.halted: must be a part of what states gives for halted"):
+        profiles.parse(RESTING.replace("{hands: 0}}", "{hands: 1}}"), "pods.yml")
+
+
 def test_a_controller_that_is_down_does_not_make_a_stop(pods: Do, cluster: Cluster) -> None:
     cluster.dead = True
     result = pods("trading_state", state="halted", wait_timeout=0.6)

@@ -104,7 +104,7 @@ class Workload:
     floor: int | None
     remembered: int | None
     pods: tuple[Pod, ...]
-    images: tuple[str, ...] = ()
+    restarted: str = ""
     trouble: str = ""
     hopeless: bool = False
 
@@ -135,7 +135,8 @@ class Workload:
         return "; ".join(said)
 
     def to_dict(self) -> Body:
-        return {"replicas": self.wanted, "ready": self.ready, "pods": len(self.pods)}
+        templates = sorted({pod.template for pod in self.pods})
+        return {"replicas": self.wanted, "ready": self.ready, "pods": len(self.pods), "templates": templates}
 
 
 class Misshapen(Exception):
@@ -310,12 +311,13 @@ def _workload(item: Body, pods: list[t.Any]) -> Workload:
     own = tuple(
         _pod(pod) for pod in pods if selects(spec["selector"], pod["metadata"].get("labels") or {}) and _runs(pod)
     )
+    told = status.get("observedGeneration", 0) >= meta.get("generation", 1)
     trouble, hopeless = _conditions(status.get("conditions") or ())
     kept = (meta.get("annotations") or {}).get(REMEMBERED, "")
     return Workload(
         name=meta["name"],
         wanted=wanted,
-        told=status.get("observedGeneration", 0) >= meta.get("generation", 1),
+        told=told,
         updated=status.get("updatedReplicas", 0),
         total=status.get("replicas", 0),
         available=status.get("availableReplicas", 0),
@@ -323,9 +325,9 @@ def _workload(item: Body, pods: list[t.Any]) -> Workload:
         floor=_floor(spec.get("strategy") or {}, wanted),
         remembered=int(kept) if kept.isdecimal() else None,
         pods=own,
-        images=tuple(container["image"] for container in spec["template"]["spec"]["containers"]),
-        trouble=trouble,
-        hopeless=hopeless,
+        restarted=(spec["template"]["metadata"].get("annotations") or {}).get(RESTARTED, ""),
+        trouble=trouble if told else "",
+        hopeless=hopeless and told,
     )
 
 
@@ -355,7 +357,9 @@ def _pod_trouble(name: str, status: Body, conditions: t.Mapping[str, Body]) -> t
         reason = waiting.get("reason", "")
         if reason in HOPELESS:
             restarts = f", {container['restartCount']} restarts" if container.get("restartCount") else ""
-            return f"{name}: {reason}{restarts}{_said(waiting)}", True
+            ended = (container.get("lastState") or {}).get("terminated") or {}
+            code = f", last ended with {ended['exitCode']}" if "exitCode" in ended else ""
+            return f"{name}: {reason}{restarts}{code}{_said(waiting)}", True
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
         return f"{name}: {scheduled.get('reason', 'not scheduled')}{_said(scheduled)}", False

@@ -11,6 +11,7 @@ import typing as t
 
 from .._common.argspec import OPERATION, SITE, ArgumentSpec
 from .._common.outcome import Outcome
+from . import kubernetes
 from .verbs import controls, info
 from .verbs.dead_man import ensure_switch
 from .verbs.health import ensure_health
@@ -20,6 +21,8 @@ from .verbs.positions import ensure_flat
 from .verbs.run import Run
 from .verbs.steps import Wish
 from .verbs.trading import ensure_state
+from .verbs.workloads import Wish as WorkloadsWish
+from .verbs.workloads import ensure_workloads
 
 Parameters = dict[str, t.Any]
 STATES = ["active", "reducing", "halted", "flat", "stopped"]
@@ -93,6 +96,11 @@ def _dead_man_switch(run: Run, given: Parameters) -> Outcome:
 
 def _health_gate(run: Run, given: Parameters) -> Outcome:
     return ensure_health(run, minimum=given["minimum"], hold=given["hold"])
+
+
+def _workloads(run: Run, given: Parameters) -> Outcome:
+    wish = WorkloadsWish(given["state"], given["names"], given["replicas"], given["patience"])
+    return ensure_workloads(run, wish, kubernetes.facts(given["workloads"], run.site.name))
 
 
 def _trading_info(run: Run, given: Parameters) -> dict[str, t.Any]:
@@ -214,6 +222,24 @@ VERBS: dict[str, Verb] = {
             )
         ),
         _health_gate,
+    ),
+    "workloads": Verb(
+        SITE.merge(
+            OPERATION,
+            ArgumentSpec(
+                {
+                    "state": {
+                        "type": "str",
+                        "choices": ["scaled", "started", "stopped", "restarted", "deleted"],
+                        "required": True,
+                    },
+                    "names": {"type": "list", "elements": "str", "default": []},
+                    "replicas": {"type": "dict", "default": {}},
+                    "patience": {"type": "float", "default": 10.0},
+                }
+            ),
+        ),
+        _workloads,
     ),
     "trading_info": Verb(
         SITE.merge(

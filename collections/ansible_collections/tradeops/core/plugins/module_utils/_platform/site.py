@@ -131,7 +131,7 @@ class Site:
         value, problem = _mapped(read, raw, why)
         problem = stale or problem
         said = value if value == raw else f"{value} ({wire.text(raw)})"
-        self._saw(read.sources, f"{said}; not used: {problem}" if problem else said)
+        self.saw(read.sources, f"{said}; not used: {problem}" if problem else said)
         return Reading(UNKNOWN, problem) if problem else Reading(value)
 
     def rows(self, listing: Listing, deadline: Deadline) -> Rows:
@@ -156,8 +156,12 @@ class Site:
                 known.add(repr(row))
         for number, row in enumerate(found, 1):
             row["id"] = f"{NO_ID} {number}" if row["id"] in (None, "") else str(row["id"])
-        self._saw({"list": listing.request}, f"{len(found)} rows")
+        self.saw({"list": listing.request}, f"{len(found)} rows")
         return found
+
+    def unusable(self, request: Request, problem: str) -> CallError:
+        """Return the error of an answer that came and cannot be used."""
+        return unusable(request, self.redactor.text(problem))
 
     def look_up(self, lookup: Lookup, identity: str, deadline: Deadline) -> str:
         """Return the final state of one object, or ``unknown``."""
@@ -278,7 +282,8 @@ class Site:
             return f"its clock is {-age:.0f} s ahead of ours, at most {max_age:.0f} s are accepted"
         return f"it is {age:.0f} s old, at most {max_age:.0f} s are accepted" if age > max_age else ""
 
-    def _saw(self, sources: t.Mapping[str, Request], saw: t.Any) -> None:
+    def saw(self, sources: t.Mapping[str, Request], saw: t.Any) -> None:
+        """Keep what was seen for the proof."""
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         saw = self.redactor.clean(saw)
         for name, request in sources.items():

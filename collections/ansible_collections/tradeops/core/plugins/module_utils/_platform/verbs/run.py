@@ -97,6 +97,21 @@ class Run:
         finally:
             self.deadline = outer
 
+    @property
+    def whole_seconds(self) -> float:
+        """The time budget of everything, as it was given."""
+        return self._whole.seconds
+
+    @contextlib.contextmanager
+    def afresh(self, seconds: float) -> t.Iterator[None]:
+        """Give everything inside a time budget of its own, however much of the whole is used up."""
+        outer = self.deadline, self._whole
+        self.deadline = self._whole = Deadline(seconds)
+        try:
+            yield
+        finally:
+            self.deadline, self._whole = outer
+
     def act(
         self,
         action: Action,

@@ -119,7 +119,10 @@ RESTING = PROFILE.replace("    witness:\n", "    resting: {halted: {hands: 0}}\n
 
 def test_warm_pods_rest_while_nothing_comes_or_goes(pods: Do, cluster: Cluster) -> None:
     cluster.deployments["hands"]["spec"]["replicas"] = 0
-    state = lambda: pods("trading_info", gather=["trading"], profile_text=RESTING)["trading"]["state"]  # noqa: E731
+
+    def state() -> str:
+        return str(pods("trading_info", gather=["trading"], profile_text=RESTING)["trading"]["state"])
+
     assert state() == "halted"
     cluster.dead = True
     cluster.deployments["brain"]["spec"]["replicas"] = 0

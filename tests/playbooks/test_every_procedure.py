@@ -47,7 +47,8 @@ def percentages(truth: Truth) -> set[float]:
 @dataclasses.dataclass
 class Case:
     """``state``, ``settings`` and ``open_breakers`` make the sites what they are. ``truth`` looks at what the lab
-    says of each site afterwards. ``faster``: what the test adds to the command, so that it waits less.
+    says of each site afterwards. ``faster``: what the test adds to the command, so that it waits less. ``grows`` is a
+    query: a number in the site's database that only the real run may raise.
     """
 
     sites: tuple[str, ...]
@@ -57,8 +58,11 @@ class Case:
     open_breakers: bool = False
     faster: tuple[str, ...] = ()
     reads_only: bool = False
+    grows: str = ""
 
 
+MAINTAINED = "SELECT sum(vacuum_count + analyze_count)::int AS n FROM pg_stat_user_tables"
+ARCHIVED = "SELECT count(*)::int AS n FROM pg_class c WHERE c.relname = '{}' AND pg_relation_size(c.oid) > 0"
 CASES: dict[str, list[Case]] = {
     "FM-STOP": [Case(FLASHMM, halted), Case(FLASHMM, flat)],
     "FM-PNL": [
@@ -114,6 +118,16 @@ CASES: dict[str, list[Case]] = {
     ],
 }
 
+CASES |= {
+    name: [Case(sites, lambda truth: truth["state"] == "active", reads_only=True, grows=query)]
+    for name, sites, query in (
+        ("FM-DB", FLASHMM, MAINTAINED),
+        ("AT-DB", AI, MAINTAINED),
+        ("OB-DB", BOOK, ARCHIVED.format("order_book_snapshots_archive")),
+        ("SM-DB", SMC, ARCHIVED.format("trades_archive")),
+    )
+}
+
 COMMANDS = {
     f"{row.id}-{number}": (command, case)
     for row in COVERED
@@ -130,6 +144,7 @@ class Rehearsal:
     again: Played
     writes: tuple[list[str], list[str], list[str]]
     truth: dict[str, Truth]
+    grown: dict[str, list[int]]
 
 
 def rehearse(ground: Ground, controller: Controller, command: list[str], case: Case) -> Rehearsal:
@@ -145,11 +160,18 @@ def rehearse(ground: Ground, controller: Controller, command: list[str], case: C
         played = controller.play(*command, *case.faster, *more)
         return played, [f"{site}: {write}" for site in case.sites for write in ground.writes(site)]
 
+    def count() -> list[int]:
+        return [ground.sql(site, case.grows)[0]["n"] for site in case.sites] if case.grows else []
+
+    before = count()
     planned, none = play("--check")
+    counts = [before, count()]
     done, some = play()
     truth = {site: ground.truth(site) for site in case.sites}
+    counts.append(count())
     again, nothing = play()
-    return Rehearsal(planned, done, again, (none, some, nothing), truth)
+    grown = {site: [at[index] for at in counts] for index, site in enumerate(case.sites) if case.grows}
+    return Rehearsal(planned, done, again, (none, some, nothing), truth, grown)
 
 
 @pytest.fixture(scope="module")
@@ -184,4 +206,6 @@ def test_planned_done_and_left_alone(rehearsals: dict[str, concurrent.futures.Fu
     for site, truth in rehearsal.truth.items():
         assert case.truth(truth), f"{site}: {truth}\n{rehearsal.done}"
     assert bool(done) is not case.reads_only, str(rehearsal.done)
+    for site, (before, as_planned, after) in rehearsal.grown.items():
+        assert before == as_planned < after, f"{site}\n{rehearsal.done}"
     assert again == [], str(rehearsal.again)

@@ -47,12 +47,19 @@ Variables = t.Mapping[str, t.Any]
 Template = t.Callable[[t.Any], t.Any]
 
 
-def arguments(name: str, task_args: Variables, variables: Variables, template: Template) -> dict[str, t.Any]:
+def arguments(
+    name: str,
+    task_args: Variables,
+    variables: Variables,
+    template: Template,
+    options: t.Iterable[str] = SITE_OPTIONS,
+) -> dict[str, t.Any]:
     """Return the arguments of a verb for the site ``name``: the task's own, then the host variables of the site.
 
-    ``template`` resolves values in the context of that host. Raises what it raises, such as AnsibleUndefinedVariable.
+    ``options`` are those that a host variable, tradeops_<option>, may give. ``template`` resolves values in the
+    context of that host. Raises what it raises, such as AnsibleUndefinedVariable.
     """
-    wanted = {option: f"tradeops_{option}" for option in SITE_OPTIONS} | {user: user for user in _USERS}
+    wanted = {option: f"tradeops_{option}" for option in options} | {user: user for user in _USERS}
     given: dict[str, t.Any] = template(
         {option: variables[variable] for option, variable in wanted.items() if variable in variables}
     )

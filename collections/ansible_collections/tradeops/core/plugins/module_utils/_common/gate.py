@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
+import uuid
 
 from .errors import CallError, LeaseHeld
 from .lease import Lease
@@ -73,3 +75,18 @@ class Gate:
         self._holding = True
         if evicted:
             self.note(f"took the lease over from {evicted}")
+
+
+def gate_of(site: str, given: t.Mapping[str, t.Any], *, check_mode: bool, process: int) -> Gate:
+    """Return the gate of one site; ``process`` is whose life its lease ends with, 0 for the life of one verb."""
+    if check_mode or "lease_dir" not in given:
+        return Gate(check_mode=check_mode)
+    lease = Lease(
+        os.path.expanduser(given["lease_dir"]),
+        site,
+        operation=given.get("operation") or f"single-{uuid.uuid4()}",
+        operator=given.get("operator") or "unknown",
+        ttl=given["lease_ttl"],
+        pid=process,
+    )
+    return Gate(check_mode=False, lease=lease, keep_lease=bool(process and given.get("operation")))

@@ -10,11 +10,9 @@ import os
 import pathlib
 import typing as t
 import urllib.parse
-import uuid
 
 from .._common.errors import InputError, TradeopsError
-from .._common.gate import Gate
-from .._common.lease import Lease
+from .._common.gate import gate_of
 from .._common.libraries import MISSING
 from .._common.outcome import FAILURES, Outcome, Proof
 from .._common.redact import Redactor
@@ -43,7 +41,7 @@ def execute(verb: str, given: Parameters, *, check_mode: bool, process: int = 0)
                 f"the Python library {MISSING} is missing where {name} is called from: install it with pip."
             )
         _check_times(name, given)
-        gate = _gate(name, given, check_mode=check_mode, process=process)
+        gate = gate_of(name, given, check_mode=check_mode, process=process)
         site = _site(name, given)
         run = Run(site, gate, Deadline(given["wait_timeout"]))
         try:
@@ -121,20 +119,6 @@ def _profile(name: str, given: Parameters) -> Profile:
         folders = [*map(pathlib.Path, given["profile_path"]), SHIPPED]
         found = profiles.load(profiles.find(given["profile"], folders))
     return kubernetes.equipped(found, numbers) if numbers else found
-
-
-def _gate(name: str, given: Parameters, *, check_mode: bool, process: int) -> Gate:
-    if check_mode or "lease_dir" not in given:
-        return Gate(check_mode=check_mode)
-    lease = Lease(
-        os.path.expanduser(given["lease_dir"]),
-        name,
-        operation=given.get("operation") or f"single-{uuid.uuid4()}",
-        operator=given.get("operator") or "unknown",
-        ttl=given["lease_ttl"],
-        pid=process,
-    )
-    return Gate(check_mode=False, lease=lease, keep_lease=bool(process and given.get("operation")))
 
 
 def _check_times(name: str, given: Parameters) -> None:

@@ -236,6 +236,7 @@ async def current(call: Call) -> t.Any:
 
 PLATFORM = Platform(
     name="adaptive_order_book",
+    history=("order_book_snapshots",),
     services={"api": ""},
     auth={"operator": Bearer("token")},
     states={"active": "ACCEPTING", "reducing": "REDUCE_ONLY", "halted": "HALTED"},

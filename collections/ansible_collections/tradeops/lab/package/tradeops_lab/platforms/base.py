@@ -123,6 +123,7 @@ class Platform:
     ``trading_state`` may derive the state from the settings where it is not simply stored (default: key ``trading``).
     ``trades_with`` names the services without whose process no order is placed, where processes hold them.
     ``models`` names the model files that a site has.
+    ``history`` names the tables of ``simulator/history.py`` that the platform has.
     ``order_id`` makes an order's id from a number that only grows (microseconds of a clock).
     """
 
@@ -143,6 +144,7 @@ class Platform:
     )
     settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     models: t.Sequence[str] = ()
+    history: t.Sequence[str] = ()
     error: t.Callable[[Refusal], t.Any] = plain_error
     trading_state: t.Callable[[t.Mapping[str, t.Any]], str] = lambda settings: str(settings["trading"])
     trades_with: t.Sequence[str] = ()

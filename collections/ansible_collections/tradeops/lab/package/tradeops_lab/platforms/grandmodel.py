@@ -156,6 +156,7 @@ async def _needs_engine(call: Call) -> None:
 
 PLATFORM = Platform(
     name="grandmodel",
+    history=("audit_log", "system_metrics", "market_data"),
     services={"api": "/v1"},
     auth={"operator": Bearer("token")},
     states={"active": "ACTIVE", "reducing": "REDUCING", "halted": "HALTED", "stopped": "STOPPED"},

@@ -280,6 +280,7 @@ async def health(call: Call) -> t.Any:
 
 PLATFORM = Platform(
     name="smc_agent",
+    history=("trades", "market_data"),
     services={"api": "/api", "root": ""},
     trades_with=("api",),
     auth={"operator": Session(), "emergency": Bearer("emergency_token", denied=403)},

@@ -84,8 +84,8 @@ class Book:
         """The last trades, newest first: id, at, order_id, symbol, side, quantity, price."""
         return _rows(
             await self.db.fetch(
-                "SELECT id, at, order_id, symbol, side, quantity::float8 AS quantity, price::float8 AS price"
-                f" FROM trades ORDER BY id DESC LIMIT {limit}"
+                'SELECT id, "timestamp" AS at, order_id, symbol, side, quantity::float8 AS quantity,'
+                f" price::float8 AS price FROM trades ORDER BY id DESC LIMIT {limit}"
             )
         )
 

@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS venue_positions (
 );
 CREATE TABLE IF NOT EXISTS trades (
     id bigserial PRIMARY KEY,
-    at timestamptz NOT NULL DEFAULT now(),
+    "timestamp" timestamptz NOT NULL DEFAULT now(),
     order_id text NOT NULL,
     symbol text NOT NULL,
     side text NOT NULL,

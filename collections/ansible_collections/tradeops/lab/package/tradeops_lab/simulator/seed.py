@@ -11,6 +11,7 @@ import typing as t
 
 import asyncpg
 
+from . import history
 from .auth import digest
 from .chance import DICE
 
@@ -29,6 +30,7 @@ async def prepare(site: Site, db: asyncpg.Connection) -> None:
     """Create the tables and fill them, unless that was done before."""
     if await db.fetchval("SELECT to_regclass('audit')") is None:
         await db.execute(_SQL.joinpath("schema.sql").read_text(encoding="utf-8"))
+        await history.prepare(site.platform.history, db)
     if not await db.fetchval("SELECT EXISTS (SELECT FROM settings)"):
         await fill(site, db, {})
 
@@ -41,6 +43,7 @@ async def again(site: Site, db: asyncpg.Connection, settings: t.Mapping[str, t.A
 
 async def fill(site: Site, db: asyncpg.Connection, settings: t.Mapping[str, t.Any]) -> None:
     await db.execute(_SQL.joinpath("seed.sql").read_text(encoding="utf-8"), json.dumps(_document(site, settings)))
+    await history.fill(site.platform.history, db)
 
 
 def _document(site: Site, settings: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -83,7 +83,7 @@ def column(profile: Profile) -> dict[str, str]:
         "rollout": "yes" if able.rollout else LACKS,
         "risk_limits": "yes" if able.risk_limits else LACKS,
         "dead_man_switch": "yes" if able.dead_man_switch else LACKS,
-        "health_gate": "yes" if able.health else LACKS,
+        "health": "yes" if able.health else LACKS,
         "hours of the market": "yes" if able.market else LACKS,
         "metrics": str(len(able.metrics)) if able.metrics else LACKS,
     }

@@ -14,7 +14,7 @@ from simulator_ground import Ground
 
 from ansible_collections.tradeops.core.plugins.module_utils._platform.registry import VERBS
 
-READ_ONLY = {"trading_info", "health_gate"}
+READ_ONLY = {"trading_info", "health"}
 
 # verb -> the options that ask for a change on a freshly seeded site, and the sites that have the capability.
 CASES: dict[str, list[tuple[dict[str, t.Any], tuple[str, ...]]]] = {
@@ -119,7 +119,7 @@ def test_a_site_comes_back(ground: Ground, operator: Operator, site: str) -> Non
 @pytest.mark.parametrize("site", SITES)
 def test_a_reader_never_writes(ground: Ground, operator: Operator, verb: str, site: str) -> None:
     ground.fresh(site)
-    options: dict[str, t.Any] = {"hold": 0.2} if verb == "health_gate" else {"gather": list(_subsets())}
+    options: dict[str, t.Any] = {"gate": {"for": 0.2}} if verb == "health" else {"gather": list(_subsets())}
     result = operator.run(verb, site, **options)
     assert not result["failed"], result["msg"]
     assert not result["changed"]

@@ -38,6 +38,8 @@ SITE_OPTIONS = (
     "reason",
     "lease_dir",
     "lease_ttl",
+    "postgresql",
+    "redis",
 )
 _USERS = ("awx_user_name", "tower_user_name")
 # What every site may have is given to every verb, also to one that has no use for it; anything else is checked.

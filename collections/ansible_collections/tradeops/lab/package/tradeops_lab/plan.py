@@ -18,7 +18,8 @@ from .errors import LabError
 from .folder import Folder, read_json, write_private
 from .ports import BLOCK, HOST
 
-ROLE = "tradeops"  # owns the databases of the sites; may make databases and base backups, is no superuser
+# Owns the databases of the sites; may make databases and base backups and see all sessions, is no superuser.
+ROLE = "tradeops"
 SUPERUSER = "postgres"
 
 

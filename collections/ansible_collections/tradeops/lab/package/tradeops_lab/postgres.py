@@ -81,7 +81,9 @@ class PostgreSQL(Part):
             missing = []
             if not await session.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", ROLE):
                 password = self.plan["postgresql"]["password"]
-                missing.append(f"CREATE ROLE {ROLE} LOGIN CREATEDB REPLICATION PASSWORD '{password}'")
+                missing.append(
+                    f"CREATE ROLE {ROLE} LOGIN CREATEDB REPLICATION PASSWORD '{password}' IN ROLE pg_monitor"
+                )
             have = {row["datname"] for row in await session.fetch("SELECT datname FROM pg_database")}
             databases = [site["database"] for site in self.plan["sites"].values()]
             missing += [f'CREATE DATABASE "{name}" OWNER {ROLE}' for name in databases if name not in have]

@@ -6,7 +6,7 @@
 
 A field's type hint is the schema. A field without a default is required; an unknown key is an error. A dataclass may
 define ``check(self)``: a sentence that it returns is reported at the line where its mapping begins, or, returned as
-(path, sentence), at that path within it.
+(path, sentence), at that path within it. A type with ``from_text`` reads its own texts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import re
 import types
 import typing as t
 
-from .errors import ProfileError
+from .errors import InputError, ProfileError
 from .libraries import jmespath, yaml
 
 Path = tuple[t.Union[str, int], ...]
@@ -114,16 +114,31 @@ class Document:
         except ValueError as exc:  # a date such as 2026-13-45
             raise self.error(path, f"cannot be read: {exc}") from exc
 
-    def error(self, path: Path, problem: str) -> ProfileError:
+    def error(self, path: Path, problem: str) -> InputError:
         at = path
         while at and at not in self.lines:
             at = at[:-1]
-        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-        return ProfileError(f"{self.name}:{self.lines.get(at, 1)}: {dotted or 'document'}: {problem}")
+        return ProfileError(f"{self.name}:{self.lines.get(at, 1)}: {_dotted(path) or 'document'}: {problem}")
 
     def read(self, cls: type[T]) -> T:
         """Return the document as ``cls``. Raises ProfileError with file, line and key."""
         return t.cast(T, _decode(self, cls, self.value, ()))
+
+
+class Data(Document):
+    """Plain data that came as such, for example from an inventory: errors name it, and the key."""
+
+    def __init__(self, value: t.Any, name: str) -> None:
+        self.name = name
+        self.lines = {}
+        self.value = value
+
+    def error(self, path: Path, problem: str) -> InputError:
+        return InputError(f"{self.name}: {_dotted(path)}{': ' if path else ''}{problem}")
+
+
+def _dotted(path: Path) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def _decode(doc: Document, hint: t.Any, value: t.Any, path: Path) -> t.Any:
@@ -189,9 +204,21 @@ def _decode_scalar(doc: Document, hint: t.Any, value: t.Any, path: Path) -> t.An
         raise doc.error(path, f"{value} is not a number that can be used")
     if hint is Expression:
         return _expression(doc, value, path)
+    if hasattr(hint, "from_text"):
+        return _from_text(doc, hint, value, path)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise doc.error(path, f"expected {_NAMES.get(hint, hint.__name__)}, found {_kind(value)}")
     return value
+
+
+def _from_text(doc: Document, hint: t.Any, value: t.Any, path: Path) -> t.Any:
+    """Read a text that has a syntax of its own, such as a range."""
+    if not isinstance(value, str):
+        raise doc.error(path, f"expected a text in quotes, found {_kind(value)}")
+    try:
+        return hint.from_text(value)
+    except ValueError as exc:
+        raise doc.error(path, str(exc)) from exc
 
 
 def _expression(doc: Document, value: t.Any, path: Path) -> Expression:

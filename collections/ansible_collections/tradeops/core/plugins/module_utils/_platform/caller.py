@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime
+import threading
 import time
 import typing as t
 import urllib.parse
@@ -34,6 +36,24 @@ class Answered:
     at: datetime.datetime
 
 
+class _Pace:
+    """Keeps the requests of a site, from all threads, at the rate that its platform allows."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._next_at = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self, deadline: Deadline) -> None:
+        if not self._rate:
+            return
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next_at)
+            self._next_at = turn + 1.0 / self._rate
+        deadline.pause(turn - now)
+
+
 class Caller:
     """Makes the calls of one site; used by one thread. ``values`` fill placeholders of every request."""
 
@@ -53,7 +73,7 @@ class Caller:
         self._values = dict(values)
         self._signin = SignIn(name, profile, secrets)
         self._bases = _bases(name, profile, urls)
-        self._next_at = 0.0
+        self._pace = _Pace(profile.requests_per_second)
         public = self._signin.public_names()
         self.redactor = Redactor(value for key, value in secrets.items() if key not in public)
 
@@ -85,15 +105,21 @@ class Caller:
             headers = self._signin.headers(auth)
             self._hide(headers)
             return self._exchange(request, auth, headers, values, deadline, write=write)
-        session = self._signin.fresh(name) or self._sign_in(name, auth, deadline)
+        session = self._session(name, auth, deadline, None)
         try:
             return self._exchange(request, auth, session.headers, values, deadline, write=write)
         except Denied as exc:
             if exc.status != 401:
                 raise
             # A 401 was provably not processed: sign in again and send it once more.
-            session = self._sign_in(name, auth, deadline)
+            session = self._session(name, auth, deadline, session)
             return self._exchange(request, auth, session.headers, values, deadline, write=write)
+
+    def apart(self, timeout: float) -> Caller:
+        """Return a caller of the same site for another thread: connections of its own, shared sessions and rate."""
+        other = copy.copy(self)
+        other._transport = self._transport.apart(timeout)
+        return other
 
     def search(self, expression: Expression, body: t.Any, request: Request) -> t.Any:
         """Evaluate an expression of the profile. Raises Unreachable when the answer has another shape."""
@@ -114,6 +140,17 @@ class Caller:
         """Hide also what is made of secrets, such as the encoded pair of HTTP basic."""
         for value in headers.values():
             self.redactor.add(value.partition(" ")[2])
+
+    def _session(self, name: str, auth: Auth, deadline: Deadline, refused: Session | None) -> Session:
+        """Return a session other than ``refused``, signing in if there is none. Raises CallError."""
+        if not self._signin.lock.acquire(timeout=deadline.remaining):
+            where: dict[str, t.Any] = {"method": "POST", "path": t.cast(Request, auth.login).path}
+            raise Unreachable(f"signing in as {name!r} did not end in time", sent=False, **where)
+        try:
+            session = self._signin.fresh(name)
+            return session if session and session is not refused else self._sign_in(name, auth, deadline)
+        finally:
+            self._signin.lock.release()
 
     def _sign_in(self, name: str, auth: Auth, deadline: Deadline) -> Session:
         old = self._signin.forget(name)
@@ -169,16 +206,9 @@ class Caller:
             content = {**(content or {}), **self._signin.fields(auth)}
         body, kind = wire.encode(content, request.encoding)
         headers = {"Accept": "application/json", "User-Agent": "tradeops", **kind, **headers}
-        self._keep_rate(deadline)
+        self._pace.wait(deadline)
         reply = self._transport.exchange(request.method, url, headers, body, deadline, write=write)
         return self._understand(request, path, reply)
-
-    def _keep_rate(self, deadline: Deadline) -> None:
-        rate = self._profile.requests_per_second
-        if rate:
-            now = time.monotonic()
-            deadline.pause(max(0.0, self._next_at - now))
-            self._next_at = max(now, self._next_at) + 1.0 / rate
 
     def _understand(self, request: Request, path: str, reply: Reply) -> Answered:
         body, readable = wire.parse(reply)

@@ -27,6 +27,9 @@ from .verbs.run import Run
 # The profiles of the collection, when the code runs from where it is installed (a module travels without them).
 SHIPPED = pathlib.Path(__file__).resolve().parents[3] / "profiles"
 
+# What a site has beside the services of its platform, and the checks of its health ask.
+_BESIDE = ("prometheus", "alertmanager", "certificate")
+
 
 def execute(verb: str, given: Parameters, *, check_mode: bool, process: int = 0) -> dict[str, t.Any]:
     """Run a verb and return its result; never raises a TradeopsError.
@@ -89,11 +92,11 @@ def _site(name: str, given: Parameters) -> Site:
     urls = {str(key): str(value) for key, value in given["urls"].items()}
     secrets = {str(key): str(value) for key, value in given["secrets"].items() if value is not None}
     profile = _profile(name, given)
-    unknown = sorted(set(given["ca_paths"]) - set(profile.services))
+    unknown = sorted(set(given["ca_paths"]) - {*profile.services, *_BESIDE})
     if unknown:
         raise InputError(
             f"{name}: tradeops_ca_paths names {', '.join(unknown)}; {profile.name} has the services "
-            f"{', '.join(profile.services)}. Nothing was sent."
+            f"{', '.join(profile.services)}, and beside them there are {', '.join(_BESIDE)}. Nothing was sent."
         )
     transport = HttpTransport(
         timeout=given["request_timeout"],

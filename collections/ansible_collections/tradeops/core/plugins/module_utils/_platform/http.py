@@ -64,6 +64,18 @@ class HttpTransport:
         self._idle: dict[tuple[str, str], http.client.HTTPConnection] = {}
         self._proxies: dict[tuple[str, str], urllib.parse.SplitResult | None] = {}
 
+    def apart(self, timeout: float) -> HttpTransport:
+        """Return a transport to the same services for another thread, with a time limit of its own."""
+        validate_certs, ca_path, client_cert, client_key = self._trust
+        return HttpTransport(
+            timeout=timeout,
+            validate_certs=validate_certs,
+            ca_path=ca_path,
+            client_cert=client_cert,
+            client_key=client_key,
+            authorities=self._authorities,
+        )
+
     def exchange(
         self,
         method: str,

@@ -11,10 +11,10 @@ import typing as t
 
 from .._common.argspec import OPERATION, SITE, ArgumentSpec
 from .._common.outcome import Outcome
+from .._health.verb import ensure_health
 from . import kubernetes
 from .verbs import controls, info
 from .verbs.dead_man import ensure_switch
-from .verbs.health import ensure_health
 from .verbs.maintenance import ensure_maintenance
 from .verbs.orders import ensure_no_open_orders
 from .verbs.positions import ensure_flat
@@ -94,10 +94,6 @@ def _dead_man_switch(run: Run, given: Parameters) -> Outcome:
     return ensure_switch(run, armed=given["state"] == "armed", timeout=given["timeout"])
 
 
-def _health_gate(run: Run, given: Parameters) -> Outcome:
-    return ensure_health(run, minimum=given["minimum"], hold=given["hold"])
-
-
 def _workloads(run: Run, given: Parameters) -> Outcome:
     wish = WorkloadsWish(given["state"], given["names"], given["replicas"], given["patience"])
     return ensure_workloads(run, wish, kubernetes.facts(given["workloads"], run.site.name))
@@ -114,6 +110,40 @@ _TRADING_STATE = ArgumentSpec(
         "cancel_orders": {"type": "bool", "default": False},
         "scope": {"type": "dict", "default": {}},
         "when_closed": _WHEN_CLOSED,
+    }
+)
+_HEALTH = ArgumentSpec(
+    {
+        "checks": {"type": "list", "elements": "dict", "default": []},
+        "groups": {"type": "list", "elements": "dict", "default": []},
+        "gate": {
+            "type": "dict",
+            "options": {
+                "at_least": {"type": "str", "choices": ["pass", "warn"], "default": "pass"},
+                "for": {"type": "float", "default": 0.0},
+                "within": {"type": "float"},
+            },
+        },
+        "retries": {
+            "type": "dict",
+            "options": {
+                "of": {"type": "int", "default": 1},
+                "bad": {"type": "int", "default": 1},
+                "good": {"type": "int", "default": 1},
+                "pause": {"type": "float", "default": 0.5},
+            },
+        },
+        "maintenance": {
+            "type": "dict",
+            "options": {
+                "owner": {"type": "str", "required": True},
+                "until": {"type": "str", "required": True},
+                "reason": {"type": "str", "default": ""},
+                "checks": {"type": "list", "elements": "str", "default": []},
+            },
+        },
+        "postgresql": {"type": "dict"},
+        "redis": {"type": "dict"},
     }
 )
 _LIMITS = {
@@ -212,17 +242,7 @@ VERBS: dict[str, Verb] = {
         ),
         _dead_man_switch,
     ),
-    "health_gate": Verb(
-        SITE.merge(
-            ArgumentSpec(
-                {
-                    "minimum": {"type": "str", "choices": ["pass", "warn"], "default": "pass"},
-                    "hold": {"type": "float", "default": 10.0},
-                }
-            )
-        ),
-        _health_gate,
-    ),
+    "health": Verb(SITE.merge(_HEALTH), ensure_health),
     "workloads": Verb(
         SITE.merge(
             OPERATION,

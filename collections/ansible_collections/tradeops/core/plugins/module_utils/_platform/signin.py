@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import re
+import threading
 import time
 import typing as t
 
@@ -40,6 +41,8 @@ class SignIn:
         self._profile = profile
         self._secrets = secrets
         self._sessions: dict[str, Session] = {}
+        # Held while signing in: threads that need the same session wait for the one that gets it.
+        self.lock = threading.Lock()
 
     def check(self, name: str) -> None:
         """Raise InputError unless every secret that this way of signing in needs was given and can be sent."""

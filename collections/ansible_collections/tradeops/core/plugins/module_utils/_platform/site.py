@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import copy
 import dataclasses
 import datetime
 import time
@@ -94,6 +95,14 @@ class Site:
         )
         self.redactor = self._caller.redactor
         self.close = self._caller.close
+
+    def apart(self, timeout: float) -> Site:
+        """Return the same site for another thread; ``timeout``: seconds for one of its requests."""
+        other = copy.copy(self)
+        other.seen = []
+        other._caller = self._caller.apart(timeout)
+        other.close = other._caller.close
+        return other
 
     def require(self, capability: str) -> t.Any:
         """Return a capability of the profile. Raises Unsupported, before any call, when the platform lacks it."""

@@ -309,9 +309,9 @@ def test_a_missing_secret_refuses_info(do: Do, platform: Platform) -> None:
 
 
 def test_health_holds_for_a_while_or_the_gate_stays_shut(do: Do, platform: Platform) -> None:
-    assert do("health_gate", minimum="pass", hold=0.1)["result"] == "unchanged"
+    assert do("health", gate={"at_least": "pass", "for": 0.1})["result"] == "unchanged"
     platform.health = "poor"
-    assert do("health_gate", minimum="warn", hold=0.1)["result"] == "unchanged"
-    result = do("health_gate", minimum="pass", hold=0.1, wait_timeout=0.3)
+    assert do("health", gate={"at_least": "warn", "for": 0.1})["result"] == "unchanged"
+    result = do("health", gate={"for": 0.1, "within": 0.3})
     assert (result["result"], result["after"]["health"]) == ("unproven", "warn")
     assert platform.writes == []

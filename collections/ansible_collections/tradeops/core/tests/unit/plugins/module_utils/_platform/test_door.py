@@ -18,6 +18,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._platform import doo
 from ansible_collections.tradeops.core.tests.unit.fake_platform import PASSWORD, PROFILE, SECRETS, Platform
 
 Do = t.Callable[..., dict[str, t.Any]]
+HEALTH = {"verdict", "state", "decided_by", "explain", "checks", "summary"}
 KEYS = {
     *("site", "capability", "wanted", "result", "changed", "failed", "msg"),
     *("before", "after", "plan", "proof", "notes", "diff"),
@@ -66,12 +67,12 @@ def test_every_result_has_the_same_keys(do: Do, platform: Platform) -> None:
         "rollout": {"state": "stopped", "all": True},
         "risk_limits": {"limits": {"size": 1}},
         "dead_man_switch": {"state": "armed"},
-        "health_gate": {"minimum": "pass", "hold": 0.01},
+        "health": {"gate": {"for": 0.01}},
     }
     for verb, wish in wishes.items():
         for check in (True, False, False):
             result = do(verb, check=check, **wish)
-            assert set(result) == KEYS
+            assert set(result) == KEYS | (HEALTH if verb == "health" else set())
             assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 

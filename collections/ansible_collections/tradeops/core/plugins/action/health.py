@@ -7,4 +7,4 @@ from ansible_collections.tradeops.core.plugins.plugin_utils._verb import VerbAct
 
 
 class ActionModule(VerbAction):
-    verb = "health_gate"
+    verb = "health"

@@ -1,0 +1,208 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""The health of a site: read its checks, compose a verdict, and hold it against a gate. Nothing is ever sent."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+import typing as t
+
+from .._common.errors import InputError
+from .._common.outcome import Object, Seen
+from .._common.typed import Data
+from .._common.waiter import Deadline
+from .._platform.verbs.run import Run
+from .asked import Asked
+from .checks import Group, Maintenance, Platform, parse_checks, parse_groups, parse_maintenance
+from .hysteresis import Retries
+from .probes.table import prepare
+from .rounds import Watch, read_all
+from .thresholds import LEVELS, Level, rank
+from .verdict import Result, Verdict, compose
+
+_PAUSE = 1.0  # s between two rounds, less where the gate is shorter
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gate:
+    """At least ``at_least`` for ``for`` seconds without a break, within ``within`` seconds."""
+
+    at_least: t.Literal["pass", "warn"] = "pass"
+    for_: float = 0.0
+    within: t.Optional[float] = None
+
+    def check(self) -> t.Any:
+        if self.for_ < 0:
+            return ("for",), f"{self.for_:g} is not 0 or more seconds"
+        if self.within is not None and not self.for_ < self.within <= 86400:
+            return ("within",), f"{self.within:g} must be more than for ({self.for_:g}) and at most 86400 seconds"
+        return None
+
+    def good(self, level: Level) -> bool:
+        return rank(level) <= rank(self.at_least)
+
+    def __str__(self) -> str:
+        return f"{self.at_least} for {self.for_:g} s"
+
+
+@dataclasses.dataclass
+class Watched:
+    """What was seen of a site: the verdict of the first round and of the last one."""
+
+    first: Verdict
+    last: Verdict
+    results: list[Result]
+    rounds: int
+    held: float = 0.0
+
+
+class Health:
+    """The checks of one site, ready to be read."""
+
+    def __init__(self, run: Run, given: t.Mapping[str, t.Any]) -> None:
+        site = run.site.name
+        self._run = run
+        self._given = given
+        checks = parse_checks(site, given["checks"]) or [Platform(name="platform", kind="platform")]
+        self._groups: list[Group] = parse_groups(site, given["groups"], checks)
+        self.maintenance: Maintenance | None = parse_maintenance(site, given["maintenance"], checks)
+        retries = Data(given["retries"] or {}, f"{site}: retries").read(Retries)
+        for check in checks:
+            prepare(check, Asked(run.site, given, run.deadline))
+        self.watches = [Watch(check, check.retries or retries) for check in checks]
+
+    def look(self, deadline: Deadline) -> tuple[Verdict, list[Result]]:
+        """Read every check once and return the verdict."""
+        read_all(self.watches, self._run.site, self._given, deadline)
+        now = datetime.datetime.now(datetime.UTC)
+        results = [watch.result(self.maintenance, now) for watch in self.watches]
+        return compose(results, self._groups, self.maintenance), results
+
+    def watch(self, gate: Gate | None, deadline: Deadline) -> Watched:
+        """Read once, or until the gate is passed or its time is over."""
+        verdict, results = self.look(deadline)
+        seen = Watched(verdict, verdict, results, 1)
+        if gate is None:
+            return seen
+        since = time.monotonic() if gate.good(verdict.level) else None
+        pause = min(_PAUSE, max(gate.for_ / 4, 0.05))
+        while True:
+            seen.held = time.monotonic() - since if since is not None else 0.0
+            if (since is not None and seen.held >= gate.for_) or deadline.remaining <= pause:
+                return seen
+            deadline.pause(pause)
+            seen.last, seen.results = self.look(deadline)
+            seen.rounds += 1
+            if not gate.good(seen.last.level):
+                since = None
+            elif since is None:
+                since = time.monotonic()
+
+
+def ensure_health(run: Run, given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Read the health of a site; with a gate, fail unless it is as good as asked for as long as asked. Reads only."""
+    gate = Data(given["gate"], f"{run.site.name}: gate").read(Gate) if given["gate"] else None
+    within = gate.within if gate and gate.within else given["wait_timeout"]
+    if gate and gate.for_ >= within:
+        raise InputError(
+            f"{run.site.name}: gate: for ({gate.for_:g} s) does not fit into {within:g} s; give more in gate.within."
+        )
+    health = Health(run, given)
+    run.deadline.seconds = within
+    seen = health.watch(gate, run.deadline)
+    return _report(run, gate, health.maintenance, seen)
+
+
+def _report(run: Run, gate: Gate | None, maintenance: Maintenance | None, seen: Watched) -> dict[str, t.Any]:
+    verdict, least = seen.last, gate or Gate(at_least="warn")
+    problem = ""
+    if not least.good(verdict.level) or (gate and seen.held < gate.for_):
+        last = f"{verdict.level}: {'; '.join(verdict.explain)}"
+        problem = (
+            f"health was {gate.at_least} or better for {seen.held:.1f} of {gate.for_:g} s; last seen: {last}"
+            if gate
+            else last
+        )
+    run.site.seen = [_seen(result) for result in seen.results]
+    counts = [(level, sum(result.level == level for result in seen.results)) for level in LEVELS]
+    summary = ", ".join(f"{count} {level}" for level, count in counts if count)
+    if maintenance:
+        run.gate.note(_remark(maintenance))
+    outcome = run.outcome(
+        "health",
+        str(gate) if gate else "to be read",
+        before={"health": seen.first.level},
+        after={"health": verdict.level, "state": verdict.state, "held_seconds": round(seen.held, 1)},
+        objects=[_object(result) for result in seen.results],
+        problem=problem,
+        summary=f"{verdict.level}, {verdict.state}: {summary}; {seen.rounds} round{'' if seen.rounds == 1 else 's'}",
+    )
+    clean = run.site.redactor.clean
+    told: dict[str, t.Any] = clean(
+        {
+            "verdict": verdict.level,
+            "state": verdict.state,
+            "decided_by": verdict.decided_by,
+            "explain": verdict.explain,
+            "checks": [_row(result) for result in seen.results],
+        }
+    )
+    result = outcome.to_result() | told
+    result["summary"] = {
+        "site": run.site.name,
+        "health": verdict.level,
+        "state": told["state"],
+        "checks": summary,
+        "problem": "" if verdict.level == "pass" else "; ".join(told["explain"]),
+    }
+    if gate is None:
+        # It was asked how the site is, not that it be healthy.
+        result["failed"] = False
+    return result
+
+
+def _remark(maintenance: Maintenance) -> str:
+    if maintenance.until.at <= datetime.datetime.now(datetime.UTC):
+        return f"the maintenance by {maintenance.owner} ended at {maintenance.until} and counts no more"
+    why = maintenance.reason or "no reason given"
+    return f"in maintenance by {maintenance.owner} until {maintenance.until}: {why}"
+
+
+def _row(result: Result) -> dict[str, t.Any]:
+    check, newest = result.check, result.newest
+    return {
+        "name": check.name,
+        "kind": check.kind,
+        "level": result.level,
+        "value": newest.value,
+        "unit": check.unit,
+        "warning": str(check.warning) if check.warning is not None else None,
+        "critical": str(check.critical) if check.critical is not None else None,
+        "why": newest.why,
+        "source": newest.source,
+        "at": _time(newest.at),
+        "seconds": round(newest.seconds, 4),
+        "criticality": check.criticality,
+        "flapping": result.flaps,
+        "maintenance": result.maintained,
+    }
+
+
+def _seen(result: Result) -> Seen:
+    newest = result.newest
+    saw = newest.why if newest.value is None else newest.value
+    return Seen(result.check.name, "READ", newest.source, _time(newest.at), saw)
+
+
+def _object(result: Result) -> Object:
+    value = result.newest.value
+    shown = value if value is None else f"{value:g} {result.check.unit}".strip() if isinstance(value, float) else value
+    return Object(result.check.name, result.check.kind, None, shown, result.level, result.newest.why)
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")

@@ -602,10 +602,11 @@ def test_a_gate_stays_shut_and_says_what_was_seen(ask: Asking, ground: Ground, w
 
 
 def test_a_gate_that_cannot_be_is_refused(ask: Asking) -> None:
-    for gate, says in (
+    never: list[tuple[dict[str, t.Any], str]] = [
         ({"for": 10, "within": 5}, "gate: within: 5 must be more than for (10)"),
         ({"for": 10}, "does not fit into 5 s"),
-    ):
+    ]
+    for gate, says in never:
         result = ask(gate=gate)
         assert (result["result"], says in result["msg"]) == ("refused", True), result["msg"]
     for gate, says in (

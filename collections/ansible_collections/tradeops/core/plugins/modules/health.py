@@ -112,12 +112,14 @@ options:
         elements: str
         default: []
   postgresql:
-    description: The database of the site, with C(host), C(port), C(database), C(user), C(sslmode) and C(ca_path). The password is
-      C(postgresql_password) in O(secrets). The variable C(tradeops_postgresql) can give it.
+    description:
+      - The database of the site, with C(host), C(port), C(database), C(user), C(sslmode) and C(ca_path).
+      - The password is C(postgresql_password) in O(secrets). The variable C(tradeops_postgresql) can give it.
     type: dict
   redis:
-    description: The Redis of the site, with C(host), C(port), C(db) and C(user), and with C(ca_path) encrypted. The password is C(redis_password) in
-      O(secrets). The variable C(tradeops_redis) can give it.
+    description:
+      - The Redis of the site, with C(host), C(port), C(db), C(user), and C(ca_path) where it is encrypted.
+      - The password is C(redis_password) in O(secrets). The variable C(tradeops_redis) can give it.
     type: dict
 requirements:
   - psycopg, for checks of kind postgresql

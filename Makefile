@@ -22,7 +22,7 @@ LAB := PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab
 DRILL_LAB := TRADEOPS_LAB_DIR="$${TMPDIR:-/var/tmp}/tradeops-lab-$$(id -u)/drill"
 PYTHON_CODE := $(COLLECTIONS) tests tools
 
-.PHONY: help setup run-environment test-environment lab-up lab-down drill test lint sanity unit bench report changelog clean
+.PHONY: help setup run-environment test-environment kubernetes lab-up lab-down drill test lint sanity unit bench report changelog clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,10 @@ run-environment:
 test-environment:
 	@tools/environment.sh requirements.txt requirements-lab.txt requirements-dev.txt
 
-lab-up: run-environment ## Start the practice ground: PostgreSQL, Redis, S3 and two sites of each platform
+kubernetes: run-environment ## Compile the Kubernetes of the practice ground, once on a machine: some minutes
+	@PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab.kubernetes
+
+lab-up: run-environment ## Start the practice ground: PostgreSQL, Redis, S3, Kubernetes and two sites of each platform
 	@$(LAB) up
 
 lab-down: run-environment ## Stop the practice ground and remove what it stored
@@ -50,6 +53,7 @@ test: test-environment ## Everything that has to be true before a change is acce
 	@failed=""; \
 	$(MAKE) lint || failed+=" lint"; \
 	$(MAKE) sanity || failed+=" sanity"; \
+	$(MAKE) kubernetes || failed+=" kubernetes"; \
 	pytest || failed+=" pytest"; \
 	[[ -z $$failed ]] || { echo "make test: failed:$$failed" >&2; exit 1; }
 

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ import urllib.parse
 
 import asyncpg
 import pytest
+
+from tradeops_lab.kubernetes import programs
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "collections/ansible_collections/tradeops/lab/package"
 BUDGET = 5.0  # s that anything in the lab may take to come true
@@ -40,8 +43,10 @@ class Answer:
 class Ground:
     """A lab of a few sites. ``call`` talks to a site as an operator would, the other methods talk to the lab."""
 
-    def __init__(self, *sites: str) -> None:
+    def __init__(self, *sites: str, kubernetes: bool = False) -> None:
         self.sites = sites
+        self._without = [] if kubernetes else ["--without", "kubernetes"]
+        assert programs.is_made() or not kubernetes, "`make kubernetes` first: it takes minutes on a new machine"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tradeops-test-", dir="/var/tmp")) / "lab"
         self.folder.parent.chmod(0o711)
         try:
@@ -51,7 +56,7 @@ class Ground:
             raise
 
     def up(self) -> None:
-        self._command("up", "--sites", ",".join(self.sites))
+        self._command("up", "--sites", ",".join(self.sites), *self._without)
         self.lab: dict[str, t.Any] = json.loads((self.folder / "lab.json").read_text(encoding="utf-8"))
 
     def down(self) -> None:
@@ -61,7 +66,7 @@ class Ground:
     def _command(self, *arguments: str) -> None:
         environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
         command = [sys.executable, "-m", "tradeops_lab", arguments[0], "--dir", str(self.folder), *arguments[1:]]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
 
     # -- a site, from outside ------------------------------------------------------------------------------------
@@ -80,6 +85,23 @@ class Ground:
         plan = self.lab["sites"][site]
         headers = {"Authorization": f"Bearer {plan['secrets'].get(token, token)}"} if token else {}
         return request(plan["services"]["api"], method, path, body, headers, timeout)
+
+    def kubernetes(
+        self, site: str, method: str, path: str, body: t.Any = None, *, token: str = "kubernetes_token", kind: str = ""
+    ) -> Answer:
+        """One request to the API server, as the site reaches it; ``path`` is "GROUP/VERSION REST" within its namespace, or begins with /.
+
+        ``kind`` is the media type of a patch: merge-patch or strategic-merge-patch.
+        """
+        plan = self.lab["sites"][site]
+        headers = {"Authorization": f"Bearer {plan['secrets'].get(token, token)}"}
+        headers["Content-Type"] = f"application/{kind}+json" if kind else "application/json"
+        group, _slash, rest = path.partition(" ")
+        where = path if path.startswith("/") else f"/{group}/namespaces/{plan['namespace']}/{rest}"
+        return request(plan["services"]["kubernetes"], method, where, body, headers, BUDGET, self._trusted())
+
+    def _trusted(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=pathlib.Path(self.lab["kubernetes"]["folder"]) / "ca.crt")
 
     # -- the lab -------------------------------------------------------------------------------------------------
 
@@ -142,9 +164,21 @@ class Ground:
         return seen
 
 
-def request(base: str, method: str, path: str, body: t.Any, headers: t.Mapping[str, str], timeout: float) -> Answer:
+def request(
+    base: str,
+    method: str,
+    path: str,
+    body: t.Any,
+    headers: t.Mapping[str, str],
+    timeout: float,
+    tls: ssl.SSLContext | None = None,
+) -> Answer:
     parts = urllib.parse.urlsplit(base)
-    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=timeout)
+    connection: http.client.HTTPConnection = (
+        http.client.HTTPSConnection(str(parts.hostname), parts.port, timeout=timeout, context=tls)
+        if tls
+        else http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=timeout)
+    )
     try:
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, dict(headers))
@@ -154,12 +188,12 @@ def request(base: str, method: str, path: str, body: t.Any, headers: t.Mapping[s
         connection.close()
 
 
-def ground(*sites: str) -> t.Any:
-    """A fixture for a module: a lab with ``sites``."""
+def ground(*sites: str, kubernetes: bool = False) -> t.Any:
+    """A fixture for a module: a lab with ``sites``, in a cluster if asked for."""
 
     @pytest.fixture(name="ground", scope="module")
     def started() -> t.Iterator[Ground]:
-        lab = Ground(*sites)
+        lab = Ground(*sites, kubernetes=kubernetes)
         yield lab
         lab.down()
 

@@ -106,7 +106,7 @@ def test_lab_json_keeps_the_sites_that_others_have_joined(tmp_path: pathlib.Path
 def test_too_many_services_are_refused() -> None:
     services: dict[str, str | None] = {f"service{number}": None for number in range(ports.BLOCK)}
     with pytest.raises(LabError, match=f"more than the {ports.BLOCK} ports"):
-        plan.make("lab", [catalogue.Site("wide-dr", "wide", "dr", services, [], 0, False)], 20000, None)
+        plan.make("lab", [catalogue.Site("wide-dr", "wide", "dr", services, [], 0, False, False)], 20000, None)
 
 
 def test_the_shipped_catalogue_fits_into_one_lab() -> None:

@@ -39,6 +39,13 @@ SITES = {
         "secrets": {},
         "supervised": True,
     },
+    "grandmodel-dr": {
+        "platform": "grandmodel",
+        "role": "dr",
+        "services": {"api": "http://127.0.0.1:20016", "kubernetes": "https://127.0.0.1:20017"},
+        "namespace": "grandmodel-dr",
+        "secrets": {"token": "token-3", "kubernetes_token": "kubernetes_token-1"},
+    },
     # As one that others have joined to the lab: without databases.
     "practice-sim": {
         "platform": "practice",
@@ -66,7 +73,7 @@ def listed(tmp_path: pathlib.Path) -> t.Callable[[], subprocess.CompletedProcess
 
 
 def write(folder: pathlib.Path, control: str) -> None:
-    lab = {"control": control, "sink": SINK, "sites": SITES, **SERVERS}
+    lab = {"control": control, "sink": SINK, "sites": SITES, "kubernetes": {"folder": "/lab/kubernetes"}, **SERVERS}
     (folder / "lab.json").write_text(json.dumps(lab), encoding="utf-8")
 
 
@@ -80,9 +87,9 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
     assert answer.returncode == 0, answer.stderr
     # Texts that came from a plugin are marked as not to be templated: {"__ansible_unsafe": text}.
     inventory = json.loads(answer.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
-    assert inventory["trading_sites"]["children"] == ["flashmm", "smc_agent", "practice"]
+    assert inventory["trading_sites"]["children"] == ["flashmm", "smc_agent", "grandmodel", "practice"]
     assert inventory["flashmm"]["hosts"] == ["flashmm-dr"]
-    assert inventory["dr"]["hosts"] == ["flashmm-dr", "smc-agent-dr"]
+    assert inventory["dr"]["hosts"] == ["flashmm-dr", "smc-agent-dr", "grandmodel-dr"]
     variables = inventory["_meta"]["hostvars"]
     assert variables["flashmm-dr"] == {
         "ansible_connection": "local",
@@ -106,6 +113,12 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
         "config": str(tmp_path / "run" / "supervisord.conf"),
         "group": "smc-agent-dr",
     }
+    cluster = variables["grandmodel-dr"]
+    assert cluster["tradeops_urls"]["kubernetes"] == "https://127.0.0.1:20017"
+    assert cluster["tradeops_namespace"] == "grandmodel-dr"
+    assert cluster["tradeops_ca_paths"] == {"kubernetes": "/lab/kubernetes/ca.crt"}
+    assert cluster["tradeops_secrets"]["kubernetes_token"] == "kubernetes_token-1"
+    assert "tradeops_namespace" not in variables["flashmm-dr"]
     own = pathlib.Path(variables["practice-sim"]["tradeops_profile"])
     assert own.is_absolute()
     assert own.is_file()

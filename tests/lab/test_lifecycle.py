@@ -22,8 +22,10 @@ import pytest
 import redis
 
 import tradeops_lab
+from tradeops_lab.kubernetes import authority, programs
 from tradeops_lab.ports import BLOCK
 from tradeops_lab.waiting import NotYet, wait_for
+from tradeops_lab.web import call
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(pathlib.Path(tradeops_lab.__file__).parents[1])}
 ENVIRONMENT.pop("TRADEOPS_LAB_DIR", None)
@@ -53,6 +55,18 @@ class Lab:
     def store(self) -> redis.Redis:
         server = self.facts()["redis"]
         return redis.Redis(server["host"], server["port"], password=server["password"])
+
+    def cluster(self, method: str, body: t.Any = None) -> dict[str, t.Any]:
+        """One request about the strategic agent of GrandModel, as its site sends it."""
+        facts = self.facts()
+        site = facts["sites"]["grandmodel-primary"]
+        url = f"{site['services']['kubernetes']}/apis/apps/v1/namespaces/{site['namespace']}/deployments/strategic-marl"
+        token = site["secrets"]["kubernetes_token"]
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"}
+        content = None if body is None else json.dumps(body).encode()
+        answer = call(method, url, content, headers, context=authority.client_context(self.path / "kubernetes"))
+        assert answer.status == 200, answer.body
+        return t.cast("dict[str, t.Any]", answer.json())
 
     def query(self, statement: str) -> t.Any:
         facts = self.facts()
@@ -138,8 +152,8 @@ def labs() -> collections.abc.Iterator[tuple[Lab, Lab]]:
 def test_labs_start_are_repaired_and_leave_nothing(labs: tuple[Lab, Lab]) -> None:
     one, two = labs
     starting = [
-        one.begin("up", "--sites", "flashmm-primary", "--json"),
-        two.begin("up", "--sites", "flashmm-dr", "--json"),
+        one.begin("up", "--sites", "flashmm-primary", "--without", "kubernetes", "--json"),
+        two.begin("up", "--sites", "flashmm-dr", "--without", "kubernetes", "--json"),
     ]
     assert [finish(process)["sites"] for process in starting] == [["flashmm-primary"], ["flashmm-dr"]]
 
@@ -188,6 +202,44 @@ def test_labs_start_are_repaired_and_leave_nothing(labs: tuple[Lab, Lab]) -> Non
     ports = range(facts["first_port"], facts["first_port"] + BLOCK)
     left = [path for path in pathlib.Path("/", "tmp").glob("seaweedfs-*-grpc-*.sock") if int(path.stem[-5:]) in ports]
     assert not left
+
+
+def test_clusters_run_side_by_side_are_repaired_and_leave_nothing(labs: tuple[Lab, Lab]) -> None:
+    assert programs.is_made(), "`make kubernetes` first: it takes minutes on a new machine"
+    one, two = labs
+    starting = [lab.begin("up", "--sites", "grandmodel-primary", "--json") for lab in labs]
+    assert [finish(process)["sites"] for process in starting] == [["grandmodel-primary"]] * 2
+    facts, other = one.facts(), two.facts()
+    servers = {"etcd", "apiserver", "controllers", "scheduler", "nodes"}
+    assert servers < facts["pids"].keys()
+    assert listeners(facts["first_port"]) == listeners(other["first_port"]) == {"0100007F"}
+    commands = " ".join(processes_of(one.path).values())
+    assert not [secret for secret in secrets_of(facts) | {facts["kubernetes"]["token"]} if secret in commands]
+    assert one.run("up")["changed"] is False
+    assert one.facts() == facts
+
+    # What was changed there is there after a crash of the API server, of its storage, and of everything.
+    site = facts["sites"]["grandmodel-primary"]
+    assert one.cluster("PATCH", {"spec": {"replicas": 1}})["spec"]["replicas"] == 1
+    for killed in ({"apiserver"}, {"etcd"}, {"controllers", "nodes"}, facts["pids"].keys()):
+        one.kill(*killed)
+        assert one.run("status", status=1)["parts"][min(killed)] == "stopped"
+        assert one.run("up")["changed"] is True
+        assert one.cluster("GET")["spec"]["replicas"] == 1
+    assert one.facts()["sites"]["grandmodel-primary"] == site
+    assert two.facts() == other
+
+    # Down and up again: the same cluster. A lab may also go without.
+    assert one.run("down")["changed"] is True
+    assert processes_of(one.path) == {}
+    one.run("up", "--sites", "grandmodel-primary")
+    assert one.cluster("GET")["spec"]["replicas"] == 1
+    one.run("down")
+    one.run("up", "--sites", "grandmodel-primary", "--without", "kubernetes")
+    assert not servers & one.facts()["pids"].keys()
+    assert "kubernetes" not in one.facts()["sites"]["grandmodel-primary"]["services"]
+    assert one.run("down", "--purge")["changed"] is True
+    assert not one.path.exists()
 
 
 async def _saved(store: redis.Redis) -> None:

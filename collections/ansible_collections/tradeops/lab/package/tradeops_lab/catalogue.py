@@ -13,6 +13,7 @@ import typing as t
 import yaml
 
 from .errors import LabError
+from .kubernetes import objects
 
 CATALOGUE = pathlib.Path(__file__).parent / "platforms" / "catalogue.yml"
 
@@ -22,7 +23,7 @@ class Site:
     """One site. ``services`` maps a service to the one whose port it shares, or to None when it has its own.
 
     ``number`` is its place in the catalogue: the same whichever other sites a lab has. ``supervised``: each of its
-    services is a process, under supervisord.
+    services is a process, under supervisord. ``kubernetes``: it has a namespace in the cluster.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Site:
     secrets: list[str]
     number: int
     supervised: bool
+    kubernetes: bool
 
 
 def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
@@ -47,8 +49,10 @@ def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
         services = _services(where, entry["services"])
         for role in entry["sites"]:
             name = f"{platform}-{role}".replace("_", "-")
-            supervised = bool(entry.get("supervised"))
-            sites[name] = Site(name, platform, role, services, list(entry["secrets"]), len(sites), supervised)
+            supervised, kubernetes = bool(entry.get("supervised")), objects.lives_there(platform)
+            sites[name] = Site(
+                name, platform, role, services, list(entry["secrets"]), len(sites), supervised, kubernetes
+            )
     return sites
 
 
@@ -93,7 +97,9 @@ def _counted(name: str) -> tuple[str, int]:
 
 
 def _copies(site: Site, count: int) -> list[Site]:
-    """Return the site itself, or ``count`` sites like it, which share its Redis database."""
+    """Return the site itself, or ``count`` sites like it, which share its Redis database and are not in the cluster."""
     if not count:
         return [site]
-    return [dataclasses.replace(site, name=f"{site.name}-{number:03d}") for number in range(1, count + 1)]
+    return [
+        dataclasses.replace(site, name=f"{site.name}-{number:03d}", kubernetes=False) for number in range(1, count + 1)
+    ]

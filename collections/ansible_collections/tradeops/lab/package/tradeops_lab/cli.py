@@ -14,7 +14,7 @@ import typing as t
 
 from .errors import LabError
 from .folder import Folder, read_json
-from .lab import Lab, Report
+from .lab import OPTIONAL, Lab, Report
 from .web import call
 
 EXIT_FAILED, EXIT_STOPPED = 1, 3
@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _up(arguments: argparse.Namespace, folder: Folder) -> int:
     sites = [name.strip() for name in arguments.sites.split(",") if name.strip()]
-    report = _run(Lab(folder).up(sites or None))
+    without = [name.strip() for name in arguments.without.split(",") if name.strip()]
+    report = _run(Lab(folder).up(sites or None, without=without))
     said = "is up" if report.changed else "was up already"
     _show(arguments, report, f"lab {folder.name} {said}: {report.parts['simulator']}, {folder.path}")
     return 0
@@ -146,6 +147,9 @@ def _parser() -> argparse.ArgumentParser:
 
     up = command("up", _up, "start the lab, or repair it; a lab that runs is left as it is")
     up.add_argument("--sites", default="", help="only these sites, separated by commas (default: all)")
+    up.add_argument(
+        "--without", default="", help=f"without these parts, separated by commas; known: {', '.join(OPTIONAL)}"
+    )
     down = command("down", _down, "stop the lab")
     down.add_argument("--purge", action=argparse.BooleanOptionalAction, default=False, help="remove its folder as well")
     status = command("status", _status, "say what runs and answers")

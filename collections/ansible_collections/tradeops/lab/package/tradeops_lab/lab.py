@@ -17,6 +17,8 @@ import typing as t
 from . import catalogue, ports, processes
 from .errors import LabError
 from .folder import Folder
+from .kubernetes import parts as kubernetes
+from .kubernetes import programs
 from .part import Part
 from .plan import Plan, load, make, publish, save
 from .postgres import JOBS, PostgreSQL
@@ -27,7 +29,8 @@ from .supervisor import Supervisor
 from .waiting import NotYet, together, wait_for
 from .workers import Simulator, Sink
 
-PARTS: tuple[type[Part], ...] = (PostgreSQL, Redis, S3, Sink, Simulator, Supervisor)
+PARTS: tuple[type[Part], ...] = (PostgreSQL, Redis, S3, Sink, *kubernetes.SERVERS, Simulator, Supervisor)
+OPTIONAL = ("kubernetes",)  # what a lab can be without
 _KINDS = {kind.name: kind for kind in PARTS}
 _LOCK_BUDGET = 120.0  # seconds
 _LOOK_BUDGET = 5.0  # seconds for a server that is said to run to answer
@@ -60,14 +63,24 @@ class Lab:
     def tell(self, what: str, text: str) -> None:
         self._tell(f"{time.monotonic() - self.began:5.1f} s  {what:<11} {text}")
 
-    async def up(self, sites: list[str] | None = None) -> Report:
+    async def up(self, sites: list[str] | None = None, *, without: t.Collection[str] = ()) -> Report:
         """Bring up what does not run and answer. Raises LabError, having stopped again what it had started."""
         known = catalogue.read()
         wanted = catalogue.select(known, sites)
+        if strange := sorted(set(without) - set(OPTIONAL)):
+            raise LabError(
+                f"--without: there is no part {strange[0]!r} that a lab can be without; known: {', '.join(OPTIONAL)}"
+            )
+        plan = load(self.folder) if self.folder.lab_json.exists() else None
+        cluster = "kubernetes" not in without and any(site.kubernetes for site in wanted)
+        if plan:  # it stays what it is
+            cluster = plan.get("kubernetes") is not None
+        if cluster:  # before anything is locked or started: making them takes minutes on a new machine
+            await programs.ensure(lambda text: self.tell("kubernetes", text))
         with self._locked(create=True):
             self.folder.furnish()
             try:
-                plan, holder = await self._make_plan(known, wanted, explicit=sites is not None)
+                plan, holder = await self._make_plan(known, wanted, explicit=sites is not None, cluster=cluster)
                 self.plan = plan
                 with holder or contextlib.nullcontext():
                     await self._bring_up(plan, holder)
@@ -116,7 +129,7 @@ class Lab:
     # -- the steps of up -----------------------------------------------------------------------------------------------
 
     async def _make_plan(
-        self, known: dict[str, catalogue.Site], wanted: list[catalogue.Site], *, explicit: bool
+        self, known: dict[str, catalogue.Site], wanted: list[catalogue.Site], *, explicit: bool, cluster: bool
     ) -> tuple[Plan, socket.socket | None]:
         """Return the plan, and the claim on its ports unless the sink still holds it."""
         plan, found = load(self.folder), processes.find(self.folder)
@@ -140,7 +153,7 @@ class Lab:
                     raise LabError(_TAKEN.format(part="sink", port=plan["first_port"]))
                 return plan, holder
         holder = ports.claim(plan["first_port"] if plan else None)
-        return make(self.folder.name, wanted, holder.getsockname()[1], plan), holder
+        return make(self.folder.name, wanted, holder.getsockname()[1], plan, kubernetes=cluster), holder
 
     async def _bring_up(self, plan: Plan, holder: socket.socket | None) -> None:
         postgresql, redis, s3 = PostgreSQL(self.folder, plan), Redis(self.folder, plan), S3(self.folder, plan)
@@ -148,6 +161,8 @@ class Lab:
         supervisor = Supervisor(self.folder, plan)
         sink.holder = holder
         postgresql.locate()
+        if plan["kubernetes"]:
+            kubernetes.furnish(self.folder, plan)
         save(self.folder, plan)
 
         async def platforms() -> None:
@@ -155,8 +170,13 @@ class Lab:
             await together(self._ensure(postgresql), self._ensure(redis))
             await self._ensure(simulator, anew=bool({"postgresql", "redis"} & set(self._started)))
 
+        async def cluster() -> None:
+            for stage in kubernetes.STAGES:
+                await together(*(self._ensure(kind(self.folder, plan)) for kind in stage if kind.wanted(plan)))
+
         # The processes of the supervisor wait for the simulator.
-        await together(platforms(), *[self._ensure(part) for part in (s3, sink, supervisor) if part.wanted(plan)])
+        others = [self._ensure(part) for part in (s3, sink, supervisor) if part.wanted(plan)]
+        await together(platforms(), cluster(), *others)
 
     async def _ensure(self, part: Part, *, anew: bool = False) -> None:
         """Make sure that ``part`` runs, answers and holds what it has to."""

@@ -31,6 +31,7 @@ class SitePlan(t.TypedDict):
     redis_db: int
     secrets: dict[str, str]
     supervised: bool
+    namespace: t.NotRequired[str]  # in the cluster
 
 
 class Login(t.TypedDict):
@@ -70,6 +71,13 @@ class SinkPlan(t.TypedDict):
     smtp: Smtp
 
 
+class KubernetesPlan(t.TypedDict):
+    server: str
+    token: str
+    ports: dict[str, int]
+    folder: str
+
+
 class Plan(t.TypedDict):
     name: str
     first_port: int
@@ -78,14 +86,16 @@ class Plan(t.TypedDict):
     redis: RedisPlan
     s3: S3Plan
     sink: SinkPlan
+    kubernetes: KubernetesPlan | None
     sites: dict[str, SitePlan]
 
 
+KUBERNETES_PORTS = ("apiserver", "controllers", "scheduler", "nodes")
 S3_PORTS = ("s3", "s3.grpc", "filer", "filer.grpc", "master", "master.grpc", "volume", "volume.grpc")
 
 
-def make(name: str, sites: list[Site], first_port: int, before: Plan | None) -> Plan:
-    """Return a new plan on the block of ports that begins at ``first_port``.
+def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, kubernetes: bool = False) -> Plan:
+    """Return a new plan on the block of ports that begins at ``first_port``, with ``kubernetes`` for the sites in it.
 
     Passwords of the servers, and secrets and databases of sites, stay what they were in ``before``.
     """
@@ -117,10 +127,13 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None) -> 
             ports=s3,
         ),
         sink=SinkPlan(http=url["sink"], smtp=Smtp(host=HOST, port=smtp)),
+        kubernetes=_cluster(ports, before) if kubernetes else None,
         sites={},
     )
     old = before["sites"] if before else {}
     for site in sites:
+        in_cluster = kubernetes and site.kubernetes
+        names = [*site.secrets, "kubernetes_token"] if in_cluster else site.secrets
         known = old[site.name]["secrets"] if site.name in old else {}
         services: dict[str, str] = {}
         for service, same_as in site.services.items():
@@ -132,12 +145,22 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None) -> 
             database=site.name.replace("-", "_"),
             redis_db=site.number,
             # The name in front tells which secret it is that turned up where it should not.
-            secrets={secret: known.get(secret) or f"{secret}-{secrets.token_hex(16)}" for secret in site.secrets},
+            secrets={secret: known.get(secret) or f"{secret}-{secrets.token_hex(16)}" for secret in names},
             supervised=site.supervised,
         )
+        if in_cluster:
+            plan["sites"][site.name]["services"]["kubernetes"] = f"https://{HOST}:{next(ports)}"
+            plan["sites"][site.name]["namespace"] = site.name
     if next(ports) > first_port + BLOCK:
         raise LabError(f"these sites need more than the {BLOCK} ports of a lab: choose fewer with --sites")
     return plan
+
+
+def _cluster(ports: t.Iterator[int], before: Plan | None) -> KubernetesPlan:
+    own = {part: next(ports) for part in KUBERNETES_PORTS}
+    known = before.get("kubernetes") if before else None
+    token = known["token"] if known else f"lab-{secrets.token_hex(16)}"
+    return KubernetesPlan(server=f"https://{HOST}:{own['apiserver']}", token=token, ports=own, folder="")
 
 
 def load(folder: Folder) -> Plan | None:

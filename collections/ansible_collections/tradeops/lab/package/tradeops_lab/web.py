@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import http.client
 import json
+import ssl
 import typing as t
 import urllib.parse
 
@@ -23,11 +24,24 @@ class Answer:
 
 
 def call(
-    method: str, url: str, body: bytes | None = None, headers: t.Mapping[str, str] | None = None, timeout: float = 5.0
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    headers: t.Mapping[str, str] | None = None,
+    timeout: float = 5.0,
+    context: ssl.SSLContext | None = None,
 ) -> Answer:
-    """Send one request. ``timeout`` is in seconds per socket operation. Raises OSError when there is no answer."""
+    """Send one request, over TLS when a ``context`` is given. ``timeout`` is in seconds per socket operation.
+
+    Raises OSError when there is no answer.
+    """
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    host = parts.hostname or ""
+    connection = (
+        http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
+        if context
+        else http.client.HTTPConnection(host, parts.port, timeout=timeout)
+    )
     try:
         connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, dict(headers or {}))
         response = connection.getresponse()

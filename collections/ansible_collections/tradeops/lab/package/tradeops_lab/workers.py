@@ -73,3 +73,11 @@ class Simulator(Part):
         if missing:
             raise NotYet(f"GET /sites does not know {', '.join(missing)}")
         return f"{len(self.plan['sites'])} sites"
+
+    async def settle(self, *, started: bool) -> bool:
+        """Wait until the sites are in the cluster, where there is one."""
+        if self.plan.get("kubernetes"):
+            problem = (await call_async("GET", f"{self.plan['control']}/kubernetes")).json()["problem"]
+            if problem:
+                raise NotYet(problem)
+        return False

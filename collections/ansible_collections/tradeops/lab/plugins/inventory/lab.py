@@ -13,6 +13,8 @@ description:
   - Makes a host of each site of a running lab, with the variables that the modules of tradeops.core read.
   - Where the databases of a site are is in C(tradeops_postgresql) and C(tradeops_redis), with the passwords in its
     secrets.
+  - A site that lives in the cluster of the lab has its namespace in C(tradeops_namespace), the API server among its
+    C(tradeops_urls), what that is trusted by in C(tradeops_ca_paths), and a token for its own namespace in its secrets.
   - A site is in the group of its platform, which is a child of C(trading_sites), and in C(primary) or C(dr).
   - Where the lab's sink takes notifications is in the variable C(tradeops_lab_sink) of all hosts.
   - A platform without a profile, or without the cluster that it needs, cannot be operated, so its group is no child of
@@ -103,6 +105,9 @@ def host_variables(site: dict[str, t.Any], lab: dict[str, t.Any]) -> dict[str, t
         "tradeops_site_role": site["role"],
         "tradeops_lab_control": lab["control"],
     }
+    if "namespace" in site:
+        authority = pathlib.Path(lab["kubernetes"]["folder"]) / "ca.crt"
+        variables |= {"tradeops_namespace": site["namespace"], "tradeops_ca_paths": {"kubernetes": str(authority)}}
     if "database" in site:
         server = lab["postgresql"]
         variables["tradeops_postgresql"] = {

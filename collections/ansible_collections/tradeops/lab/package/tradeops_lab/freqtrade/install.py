@@ -8,15 +8,13 @@ Seen with Python 3.11 and two cores: 85 s and 770 MB.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import typing as t
 
+from .. import cache
 from ..errors import LabError
 from ..processes import tail
 
@@ -24,16 +22,9 @@ VERSION = "2026.9"
 _COMPLETE = "complete"  # written last: an environment without it was left half made
 
 
-def cache() -> pathlib.Path:
-    """$TRADEOPS_CACHE_DIR, else ``tradeops`` in the user's cache folder."""
-    chosen = os.environ.get("TRADEOPS_CACHE_DIR")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(chosen or f"{base}/tradeops").expanduser().absolute()
-
-
 def environment() -> pathlib.Path:
     """Where the environment is, or will be."""
-    return cache() / f"freqtrade-{VERSION}-python{sys.version_info.major}.{sys.version_info.minor}"
+    return cache.folder() / f"freqtrade-{VERSION}-python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def is_installed() -> bool:
@@ -46,8 +37,7 @@ def ensure(tell: t.Callable[[str], None]) -> pathlib.Path:
     program = folder / "bin" / "freqtrade"
     if is_installed():
         return program
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.parent):
+    with cache.locked(folder.parent):
         if is_installed():  # by another lab, while we waited
             return program
         shutil.rmtree(folder, ignore_errors=True)
@@ -65,13 +55,3 @@ def _run(argv: list[str], log: pathlib.Path, mode: t.Literal["wb", "ab"]) -> Non
         status = subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     if status != 0:
         raise LabError(f"{' '.join(argv)} ended with status {status}. {log} ends with:\n{tail(log)}")
-
-
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> t.Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -252,6 +252,8 @@ PLATFORM = Platform(
         "disk_percent": 52.0,
     },
     error=error,
+    served_by="trading-service",
+    trades_with=("trading-service",),
     routes=[
         Route("GET", "/health", health, auth=None),
         Route("GET", "/admin/trading/status", status),

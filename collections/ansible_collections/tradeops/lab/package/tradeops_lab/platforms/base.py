@@ -121,8 +121,9 @@ class Platform:
 
     ``symbols`` maps the five seeded pairs to a price. ``states`` maps the engine's states to the platform's words.
     ``trading_state`` may derive the state from the settings where it is not simply stored (default: key ``trading``).
-    ``trades_with`` names the services without whose process no order is placed, where processes hold them.
-    ``models`` names the model files that a site has.
+    ``models`` names the model files that a site has. ``trades_with`` names what has to be there for orders to be
+    placed: services that processes hold, or workloads that have a pod at work. In a cluster the API is answered while
+    the workload ``served_by`` has a ready pod.
     ``history`` names the tables of ``simulator/history.py`` that the platform has.
     ``order_id`` makes an order's id from a number that only grows (microseconds of a clock).
     """
@@ -149,6 +150,7 @@ class Platform:
     trading_state: t.Callable[[t.Mapping[str, t.Any]], str] = lambda settings: str(settings["trading"])
     trades_with: t.Sequence[str] = ()
     order_id: t.Callable[[int], str] = plain_id
+    served_by: str = ""
 
     def word(self, state: str) -> str:
         """The platform's word for a trading state of the engine."""

@@ -151,6 +151,8 @@ PLATFORM = Platform(
     strategies=("quoter", "hedger", "inventory"),
     models=("quotes.onnx", "toxicity.onnx"),
     error=error,
+    served_by="flashmm-app",
+    trades_with=("flashmm-app",),
     routes=[
         Route("GET", "/health", health, auth=None),
         Route("GET", "/trading/status", status),

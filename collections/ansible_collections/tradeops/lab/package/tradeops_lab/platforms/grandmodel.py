@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GrandModel: an API that only shows. Trading goes on while the workloads that trade have replicas.
 
-The setting ``replicas`` (workload -> number) stands for the cluster; it is changed at the control port or by a lab that
-runs real workloads. ``ready`` may name workloads whose pods are not all ready (workload -> number).
+The settings ``replicas``, ``ready`` and ``running`` (workload -> number of pods wanted, ready, and at work) come from
+the cluster. In a lab without one they are changed at the control port; ``ready`` and ``running`` then need name only
+the workloads where they differ from ``replicas``.
 """
 
 from __future__ import annotations
@@ -43,9 +44,14 @@ LINKS = (
 )
 
 
+def at_work(settings: Row, name: str) -> bool:
+    """Whether a workload has a pod that works."""
+    return bool(settings["running"].get(name, settings["replicas"].get(name, 0)))
+
+
 def trading_state(settings: Row) -> str:
     """Stopped without any trading workload, else halted without the engine, reducing with nothing but the engine."""
-    running = {name: settings["replicas"].get(name, 0) > 0 for name in TRADING}
+    running = {name: at_work(settings, name) for name in TRADING}
     if all(running.values()):
         return str(settings["trading"])
     if not any(running.values()):
@@ -150,7 +156,7 @@ async def close_all(call: Call) -> t.Any:
 
 
 async def _needs_engine(call: Call) -> None:
-    if (await call.engine.settings())["replicas"].get("execution-engine", 0) == 0:
+    if not at_work(await call.engine.settings(), "execution-engine"):
         raise Refusal(409, "no_engine", "the execution engine has no pod: nothing reaches the broker")
 
 
@@ -167,6 +173,7 @@ PLATFORM = Platform(
     settings={
         "replicas": REPLICAS,
         "ready": {},
+        "running": {},
         "response_time_p95": 62.0,
         "throughput": 11_200,
         "error_rate": 0.04,
@@ -184,6 +191,8 @@ PLATFORM = Platform(
         "failed_logins": 0,
     },
     trading_state=trading_state,
+    served_by="api-gateway",
+    trades_with=TRADING,
     routes=[
         Route("GET", "/system/status", system_status),
         Route("GET", "/agents/status", agents_status),

@@ -13,6 +13,7 @@ import time
 from aiohttp import web
 
 from . import control
+from .cluster import Cluster
 from .plan import Plan
 from .services import Services
 from .site import Site
@@ -26,10 +27,13 @@ class Simulator:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.sites = {name: Site(site, plan) for name, site in plan.sites.items()}
+        self.cluster = Cluster(plan.kubernetes) if plan.kubernetes else None
+        self.sites = {name: Site(site, plan, self.cluster) for name, site in plan.sites.items()}
         supervised = {name: site for name, site in self.sites.items() if site.plan.supervised}
         self._services = Services(supervised, plan.services) if supervised and plan.services else None
-        self._runner = web.AppRunner(control.application(self.sites, plan), access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(
+            control.application(self.sites, plan, self.cluster), access_log=None, shutdown_timeout=1
+        )
 
     async def start(self) -> None:
         began = time.monotonic()
@@ -39,6 +43,8 @@ class Simulator:
             async with gate:
                 await site.start()
 
+        if self.cluster:
+            await self.cluster.start()
         await asyncio.gather(*(start(site) for site in self.sites.values()))
         if self._services:
             await self._services.start()
@@ -51,6 +57,8 @@ class Simulator:
         if self._services:
             await self._services.stop()
         await asyncio.gather(*(site.stop() for site in self.sites.values()))
+        if self.cluster:
+            await self.cluster.stop()
 
 
 async def run(plan: Plan) -> None:

@@ -11,6 +11,7 @@ import typing as t
 import aiohttp
 from aiohttp import web
 
+from .cluster import Cluster, ClusterError
 from .database import ERRORS
 from .engine import STATES
 from .faults import FaultError, parse
@@ -20,7 +21,7 @@ from .site import Site
 Handler = t.Callable[[Site, web.Request], t.Awaitable[t.Any]]
 
 
-def application(sites: t.Mapping[str, Site], plan: Plan) -> web.Application:
+def application(sites: t.Mapping[str, Site], plan: Plan, cluster: Cluster | None = None) -> web.Application:
     """The control port's application. Every answer is JSON; mistakes are ``{"error": text}`` with 400 or 404."""
     app = web.Application(middlewares=[_errors])
 
@@ -36,6 +37,9 @@ def application(sites: t.Mapping[str, Site], plan: Plan) -> web.Application:
     async def overview(_request: web.Request) -> web.Response:
         return web.json_response({"sites": {name: _describe(site) for name, site in sites.items()}})
 
+    async def kubernetes(_request: web.Request) -> web.Response:
+        return web.json_response({"problem": cluster.problem}) if cluster else _mistake(404, "this lab has no cluster")
+
     async def sink(request: web.Request) -> web.Response:
         if not plan.sink:
             return _mistake(404, "this lab has no sink")
@@ -46,6 +50,7 @@ def application(sites: t.Mapping[str, Site], plan: Plan) -> web.Application:
             return web.Response(body=await answer.read(), status=answer.status, content_type=answer.content_type)
 
     app.router.add_get("/sites", overview)
+    app.router.add_get("/kubernetes", kubernetes)
     app.router.add_get("/sink/messages", sink)
     app.router.add_delete("/sink/messages", sink)
     site_route("GET", "/requests", _requests)
@@ -73,6 +78,8 @@ async def _errors(request: web.Request, handler: t.Any) -> web.StreamResponse:
         return _mistake(400, str(exc))
     except aiohttp.ClientError as exc:
         return _mistake(502, f"the sink does not answer: {exc}")
+    except ClusterError as exc:
+        return _mistake(502, str(exc))
     except ERRORS as exc:
         return _mistake(503, f"the database does not answer: {type(exc).__name__}: {exc}")
 

@@ -29,8 +29,8 @@ class Engine(Book):
     # -- settings ------------------------------------------------------------------------------------------------
 
     async def settings(self) -> dict[str, t.Any]:
-        """All settings of the site: those of ``seed.py``, and what the platform added."""
-        return (await self._read())[1]
+        """All settings of the site: those of ``seed.py``, what the platform added, and what its cluster says."""
+        return {**(await self._read())[1], **self.site.workloads}
 
     async def _read(self) -> tuple[dt.datetime, dict[str, t.Any]]:
         if self._cache is None:
@@ -184,6 +184,7 @@ class Engine(Book):
             "rollouts": {row["pair"]: row["percentage"] for row in await self.rollouts()},
             "limits": {row["name"]: row["value"] for row in await self.limits()},
             "maintenance": values["maintenance"],
+            "workloads": self.site.workloads,
             "in_flight": await self.in_flight(),
             "dead_man_switch": await self.dead_man(),
             "audit": await self.db.fetchval("SELECT count(*) FROM audit"),

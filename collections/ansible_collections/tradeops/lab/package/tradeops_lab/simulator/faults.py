@@ -6,6 +6,7 @@
 ====================  ==============================================================================================
 lie                   answers a write as a success would, and does nothing
 delay                 answers a write as a success would, and does it ``seconds`` later (1)
+slow                  does it, and answers ``seconds`` later (1)
 hang                  answers after ``seconds`` (3600); nothing is done for a client that has left by then
 reset                 resets the TCP connection; nothing is done
 error_before          answers ``status`` (503); nothing is done
@@ -18,8 +19,9 @@ expire_token          answers 401 to every credential of before; only a new sign
 refuse_orders         the first ``ids`` (1) orders that are to be cancelled are not, now and later
 reopen                orders that are cancelled are placed again ``seconds`` later (0.5)
 market_closed         the market is closed and opens in ``seconds`` (3600): nothing is placed or filled
-dead                  all ports of the site are closed, for ``seconds`` if given
+dead                  all ports of the site (or of ``service``) are closed, for ``seconds`` if given
 crash                 a process of ``service`` that starts ends at once (supervised sites)
+cut_watch             ends a watch of the Kubernetes API after ``seconds`` (0), in the middle of it
 drift                 the venue has an order and a position that the platform does not know
 ====================  ==============================================================================================
 """
@@ -35,7 +37,7 @@ import typing as t
 WIRE = (
     *("hang", "reset", "error_before", "rate_limit", "html"),  # instead of looking at it
     *("lie", "delay", "stale", "expire_token"),  # while it is worked on
-    *("error_after", "truncate"),  # afterwards
+    *("error_after", "truncate", "slow", "cut_watch"),  # afterwards
 )
 KINDS = (*WIRE, "refuse_orders", "reopen", "market_closed", "dead", "crash", "drift")
 

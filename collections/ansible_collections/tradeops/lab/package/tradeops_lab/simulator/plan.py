@@ -24,8 +24,8 @@ class Address:
     @classmethod
     def of(cls, url: str) -> Address:
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname or not parts.port:
-            raise PlanError(f"{url!r} is not a URL of the form http://host:port")
+        if parts.scheme not in ("http", "https") or not parts.hostname or not parts.port:
+            raise PlanError(f"{url!r} is not a URL of the form http(s)://host:port")
         return cls(parts.hostname, parts.port)
 
 
@@ -40,8 +40,20 @@ class Server:
 
 
 @dataclasses.dataclass(frozen=True)
+class Kubernetes:
+    """The API server of the lab, what the lab itself signs in with, and the folder with the certificates."""
+
+    server: str
+    token: str = dataclasses.field(repr=False)
+    folder: pathlib.Path
+
+
+@dataclasses.dataclass(frozen=True)
 class SitePlan:
-    """``market`` may hold ``enabled`` and ``rate`` (orders a second) for the first start."""
+    """``market`` may hold ``enabled`` and ``rate`` (orders a second) for the first start.
+
+    ``kubernetes``: where the site reaches the API server; its namespace is named as it is. None: it is in no cluster.
+    """
 
     name: str
     platform: str
@@ -52,6 +64,7 @@ class SitePlan:
     secrets: t.Mapping[str, str] = dataclasses.field(repr=False)
     market: t.Mapping[str, t.Any]
     supervised: bool = False
+    kubernetes: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +73,7 @@ class Plan:
     postgresql: Server
     redis: Server
     sites: t.Mapping[str, SitePlan]
+    kubernetes: Kubernetes | None = None
     sink: str | None = None
     services: pathlib.Path | None = None  # where the processes of supervised services report
     folder: pathlib.Path | None = None  # where the files of sites may lie
@@ -90,14 +104,19 @@ def parse(data: t.Mapping[str, t.Any]) -> Plan:
             secrets=site.get("secrets", {}),
             market={**data.get("market", {}), **site.get("market", {})},
             supervised=site.get("supervised", False),
+            kubernetes=site["services"].get("kubernetes"),
         )
         for name, site in data["sites"].items()
     }
+    cluster = data.get("kubernetes")
     return Plan(
         control=Address.of(data["control"]),
         postgresql=_server(data["postgresql"]),
         redis=_server(data["redis"]),
         sites=sites,
+        kubernetes=Kubernetes(cluster["server"], cluster["token"], pathlib.Path(cluster["folder"]))
+        if cluster
+        else None,
         sink=data.get("sink", {}).get("http"),
     )
 

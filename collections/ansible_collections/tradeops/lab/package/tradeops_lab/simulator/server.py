@@ -12,15 +12,14 @@ import decimal
 import errno
 import json
 import logging
-import socket
-import struct
+import ssl
 import typing as t
 import urllib.parse
 
 from aiohttp import web
 
 from ..platforms.base import Body, Call, Refusal, Reply, Route
-from . import auth, database
+from . import auth, database, wire
 from .engine import Engine, iso
 from .faults import WIRE, Fault, Seen
 from .plan import Address
@@ -30,20 +29,30 @@ if t.TYPE_CHECKING:
     from .site import Site
 
 LOG = logging.getLogger(__name__)
+Handle = t.Callable[[web.BaseRequest], t.Awaitable[web.StreamResponse]]
 REOPEN = 5.0  # s to get a port back that was closed for a while
-_HTML = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Welcome</h1></body></html>\n"
+_NO_PODS = b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>\n"  # as an Ingress says it
 
 
 class Port:
-    """A listening port of a site; it can be closed and opened again. That of a supervised service is open only while a
-    process holds it."""
+    """A listening port of a site; it can be closed and opened again.
 
-    def __init__(self, site: Site, address: Address, services: t.Sequence[str]) -> None:
-        self.address = address
-        self.services = services
-        self._supervised = site.plan.supervised
+    That of a supervised service is open only while a process holds it. ``tls``: it is served over TLS.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        services: t.Sequence[str],
+        handle: Handle,
+        *,
+        supervised: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.address, self.services = address, services
+        self._handle, self._tls = handle, tls
+        self._supervised = supervised
         self._holders = 0
-        self._responder = Responder(site, Router(site.platform, services))
         self._tcp: asyncio.Server | None = None
         self._http: web.Server | None = None
 
@@ -68,12 +77,13 @@ class Port:
         if self._tcp or not self.held:
             return
         loop = asyncio.get_running_loop()
-        self._http = web.Server(self._responder.handle, access_log=None)
+        # What a client does not wait for any more is given up where it can only be a watch.
+        self._http = web.Server(self._handle, access_log=None, handler_cancellation=self._tls is not None)
         until = loop.time() + REOPEN
         while True:
             try:
                 self._tcp = await loop.create_server(
-                    self._http, self.address.host, self.address.port, reuse_address=True, backlog=512
+                    self._http, self.address.host, self.address.port, reuse_address=True, backlog=512, ssl=self._tls
                 )
                 return
             except OSError as exc:
@@ -99,7 +109,12 @@ def ports(site: Site) -> list[Port]:
         if service not in site.plan.services:
             raise LookupError(f"{site.name}: the plan gives no address for the service {service!r}")
         by_address.setdefault(Address.of(site.plan.services[service]), []).append(service)
-    return [Port(site, address, services) for address, services in by_address.items()]
+    return [
+        Port(
+            address, services, Responder(site, Router(site.platform, services)).handle, supervised=site.plan.supervised
+        )
+        for address, services in by_address.items()
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,11 +130,6 @@ class Incoming:
     @property
     def kind(self) -> str:
         return self.fault.kind if self.fault else ""
-
-    @property
-    def gone(self) -> bool:
-        """True when nobody waits for the answer any more."""
-        return self.request.transport is None or self.request.transport.is_closing()
 
 
 class Responder:
@@ -143,20 +153,22 @@ class Responder:
         if incoming.kind == "hang":
             await asyncio.sleep(fault.lasts(3600) if fault else 0)
         if incoming.kind == "reset":
-            _reset(request)
-        if incoming.gone:
+            wire.reset(request)
+        if wire.is_gone(request):
             return web.Response(status=500)  # which goes nowhere; nothing is done
         response = self._instead(incoming) or await self._answer(incoming)
         if incoming.kind == "error_after":
             response = self._refuse(_status(fault, 502, "bad_gateway", "the upstream did not answer in time"))
+        if incoming.kind == "slow":
+            await asyncio.sleep(fault.lasts(1) if fault else 0)
         entry.status = response.status
-        return await _truncate(request, response) if incoming.kind == "truncate" else response
+        return await wire.truncate(request, response) if incoming.kind == "truncate" else response
 
     def _instead(self, incoming: Incoming) -> web.Response | None:
         """The answer of the faults that keep the request from being looked at."""
         fault = incoming.fault
         if incoming.kind == "html":
-            return web.Response(body=_HTML, content_type="text/html", charset="utf-8")
+            return web.Response(body=wire.HTML, content_type="text/html", charset="utf-8")
         if incoming.kind == "error_before":
             return self._refuse(_status(fault, 503, "service_unavailable", "the service is overloaded"))
         if fault and incoming.kind == "rate_limit":
@@ -167,6 +179,8 @@ class Responder:
 
     async def _answer(self, incoming: Incoming) -> web.Response:
         seen = incoming.seen
+        if not self.site.serving:
+            return web.Response(body=_NO_PODS, status=503, content_type="text/html")
         try:
             route = incoming.found.route
             if route is None:
@@ -271,24 +285,3 @@ def _body(raw: bytes) -> Body:
     if not isinstance(value, dict):
         raise Refusal(400, "invalid_request", "the body must be an object")
     return value
-
-
-def _reset(request: web.BaseRequest) -> None:
-    """Close the connection with a TCP reset: lingering for zero seconds makes the kernel send RST instead of FIN."""
-    if request.transport is not None:
-        sock = request.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        request.transport.abort()
-
-
-async def _truncate(request: web.BaseRequest, whole: web.Response) -> web.StreamResponse:
-    """Send the headers of ``whole`` and half of its body, then close the connection."""
-    body = whole.body if isinstance(whole.body, bytes) else b""
-    response = web.StreamResponse(status=whole.status, headers=whole.headers)
-    response.content_length = len(body)
-    response.force_close()
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return response

@@ -52,7 +52,7 @@ class Services:
             return
         if site.crashes(service):
             return
-        await port.hold(closed=site.dead)
+        await port.hold(closed=site.is_dead(port))
         try:
             site.market.wake()
             writer.write(OPEN)

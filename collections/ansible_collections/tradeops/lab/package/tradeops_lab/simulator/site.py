@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fnmatch
 import logging
 import math
 import time
@@ -21,10 +22,14 @@ from . import database, models, seed, sessions
 from .chance import DICE
 from .engine import Engine
 from .faults import Fault, Faults, Seen
+from .front import Front
 from .market import Market
 from .plan import Plan, SitePlan
 from .recording import RequestLog
 from .server import Port, ports
+
+if t.TYPE_CHECKING:
+    from .cluster import Cluster
 
 LOG = logging.getLogger(__name__)
 Connection: t.TypeAlias = asyncpg.Connection
@@ -36,7 +41,7 @@ class Site:
 
     pool: asyncpg.Pool
 
-    def __init__(self, plan: SitePlan, lab: Plan) -> None:
+    def __init__(self, plan: SitePlan, lab: Plan, cluster: Cluster | None = None) -> None:
         self.name, self.plan, self.lab = plan.name, plan, lab
         self.platform: Platform = platforms.load(plan.platform)
         self.faults = Faults()
@@ -46,6 +51,11 @@ class Site:
             host=lab.redis.host, port=lab.redis.port, db=plan.redis_db, password=lab.redis.password
         )
         self.ports: list[Port] = ports(self)
+        self.cluster = cluster if plan.kubernetes else None
+        self.workloads: dict[str, dict[str, int]] = {}  # replicas, ready, running by name; empty: not in a cluster
+        if self.cluster and plan.kubernetes:
+            self.ports.append(Front(self, self.cluster, plan.kubernetes).port)
+            self.cluster.sites[self.name] = self
         self._writer = asyncio.Lock()
         self._tasks: set[asyncio.Task[t.Any]] = set()
         self._snapshot: Connection | None = None
@@ -82,6 +92,8 @@ class Site:
         """Seed again, with ``settings`` of one's own; no faults, no request log, no sessions."""
         await self.set_faults([])
         await self._cancel_tasks()
+        if self.cluster:
+            await self.cluster.restore(self)
         async with self.writing() as db:
             await seed.again(self, db, settings)
         self._furnish()
@@ -111,6 +123,16 @@ class Site:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- the cluster ---------------------------------------------------------------------------------------------
+
+    @property
+    def serving(self) -> bool:
+        """Whether the API of the platform is there: a ready pod answers it, or it needs none."""
+        return not self.cluster or not self.platform.served_by or self._has("ready", self.platform.served_by)
+
+    def _has(self, what: str, workload: str) -> bool:
+        return self.workloads.get(what, {}).get(workload, 0) > 0
 
     # -- database ------------------------------------------------------------------------------------------------
 
@@ -155,11 +177,14 @@ class Site:
     @property
     def trades(self) -> bool:
         """Whether the services that place orders are there."""
+        if self.cluster:
+            return all(self._has("running", name) for name in self.platform.trades_with)
         return all(port.held for port in self.ports if set(self.platform.trades_with) & set(port.services))
 
-    @property
-    def dead(self) -> bool:
-        return self.faults.find(("dead",), None) is not None
+    def is_dead(self, port: Port) -> bool:
+        """Whether a fault keeps the port closed."""
+        faults = (fault for fault in self.faults.current if fault.kind == "dead")
+        return any(fnmatch.filter(port.services, fault.service) for fault in faults)
 
     def crashes(self, service: str) -> bool:
         """Whether a process of ``service`` that has just started is to end again."""
@@ -191,7 +216,7 @@ class Site:
             fault.since = now
         self.faults.current = faults
         for port in self.ports:
-            await (port.close() if "dead" in kinds else port.open())
+            await (port.close() if self.is_dead(port) else port.open())
         for fault in faults:
             if fault.kind == "dead" and fault.seconds is not None:
                 self.background(self._revive(fault))
@@ -202,7 +227,8 @@ class Site:
         if fault in self.faults.current:
             self.faults.current = [other for other in self.faults.current if other is not fault]
             for port in self.ports:
-                await port.open()
+                if not self.is_dead(port):
+                    await port.open()
 
     async def _take_snapshot(self) -> None:
         self._snapshot = await asyncpg.connect(

@@ -17,6 +17,7 @@ SITES = (
     "adaptive-order-book-primary",
     "ai-trading-primary",
     "smc-agent-primary",
+    "grandmodel-primary",
 )
 
 

@@ -21,7 +21,8 @@ FLASHMM = ("flashmm-primary", "flashmm-dr")
 AI = ("ai-trading-primary",)
 BOOK = ("adaptive-order-book-primary",)
 SMC = ("smc-agent-primary",)
-PLATFORMS: tuple[tuple[str, ...], ...] = (FLASHMM, AI, BOOK, SMC)
+GM = ("grandmodel-primary",)
+PLATFORMS: tuple[tuple[str, ...], ...] = (FLASHMM, AI, BOOK, SMC, GM)
 CUT = {"max_daily_loss": 4000, "max_leverage": 2.4, "max_position": 200000}  # 20 % less than inventories/ say
 
 
@@ -107,6 +108,7 @@ CASES: dict[str, list[Case]] = {
         Case(BOOK, lambda truth: breakers(truth) == {False}, open_breakers=True),
     ],
     "SM-STOP": [Case(SMC, flat)],
+    "SM-EOD": [Case(SMC, lambda truth: flat(truth, "stopped"))],
     "SM-PAUSE": [
         Case(SMC, lambda truth: truth["state"] == "reducing" and bool(truth["positions"])),
         Case(SMC, lambda truth: truth["maintenance"] == "read_only"),
@@ -116,6 +118,17 @@ CASES: dict[str, list[Case]] = {
         Case(AI, lambda truth: truth["maintenance"] == "read_only"),
         Case(AI, lambda truth: truth["maintenance"] == "off", state="halted", settings={"maintenance": "maintenance"}),
     ],
+    **{
+        name: [Case(sites, lambda truth: truth["state"] == "active", reads_only=True)]
+        for sites, names in {
+            FLASHMM: ("FM-MORN", "FM-EVE"),
+            AI: ("AT-MORN", "AT-EVE", "AT-REPORT"),
+            BOOK: ("OB-MORN", "OB-EOD", "OB-REPORT"),
+            SMC: ("SM-MORN", "SM-REPORT"),
+            GM: ("GM-MORN", "GM-REPORT"),
+        }.items()
+        for name in names
+    },
 }
 
 CASES |= {
@@ -169,7 +182,8 @@ def rehearse(ground: Ground, controller: Controller, command: list[str], case: C
     done, some = play()
     truth = {site: ground.truth(site) for site in case.sites}
     counts.append(count())
-    again, nothing = play()
+    # What only reads has nothing to leave alone.
+    again, nothing = (done, some) if case.reads_only else play()
     grown = {site: [at[index] for at in counts] for index, site in enumerate(case.sites) if case.grows}
     return Rehearsal(planned, done, again, (none, some, nothing), truth, grown)
 

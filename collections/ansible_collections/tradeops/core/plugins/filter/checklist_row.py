@@ -28,6 +28,15 @@ options:
     description: The site.
     type: str
     required: true
+  earlier:
+    description: The rows of the steps before it.
+    type: list
+    elements: dict
+    required: true
+  check_mode:
+    description: Whether nothing was done. What is read after a plan then judges nothing.
+    type: bool
+    required: true
 seealso:
   - plugin: tradeops.core.checklist
     plugin_type: module
@@ -36,7 +45,7 @@ seealso:
 EXAMPLES = r"""
 - name: Keep what became of a step
   ansible.builtin.set_fact:
-    checklist_row: "{{ checklist_done | tradeops.core.checklist_row(checklist_step, inventory_hostname) }}"
+    checklist_row: "{{ checklist_done | tradeops.core.checklist_row(checklist_step, inventory_hostname, [], false) }}"
 """
 
 RETURN = r"""
@@ -46,9 +55,15 @@ _value:
 """
 
 
-def checklist_row(result: t.Mapping[str, t.Any], step: t.Mapping[str, t.Any], site: str) -> dict[str, str]:
+def checklist_row(
+    result: t.Mapping[str, t.Any],
+    step: t.Mapping[str, t.Any],
+    site: str,
+    earlier: t.Sequence[t.Mapping[str, t.Any]],
+    check_mode: bool,
+) -> dict[str, str]:
     """Return the row of a step."""
-    return row(site, step, result)
+    return row(site, step, result, earlier, check_mode=check_mode)
 
 
 class FilterModule:

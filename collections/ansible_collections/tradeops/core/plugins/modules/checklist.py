@@ -32,6 +32,10 @@ options:
         description: Name of the step.
         type: str
         required: true
+      do:
+        description: What kind of step it is.
+        type: str
+        default: ""
       result:
         description: What became of it.
         type: str

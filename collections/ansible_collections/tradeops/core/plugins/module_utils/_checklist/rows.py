@@ -27,6 +27,7 @@ WORDS = (
     "pass",
 )
 BAD = frozenset({"fail", "unreachable", "unproven", "refused", "unknown", "not reached"})
+_READS = frozenset({"health", "limits", "readings", "report"})
 _VERDICTS = frozenset({"pass", "warn", "fail", "unknown"})
 _LONGEST = 300  # characters of what a step says in a table
 
@@ -40,6 +41,7 @@ SPEC = ArgumentSpec(
             "options": {
                 "site": {"type": "str"},
                 "step": {"type": "str", "required": True},
+                "do": {"type": "str", "default": ""},
                 "result": {"type": "str", "choices": list(WORDS), "required": True},
                 "said": {"type": "str", "default": ""},
             },
@@ -50,10 +52,17 @@ SPEC = ArgumentSpec(
 Facts = t.Mapping[str, t.Any]
 
 
-def row(site: str, step: Facts, result: Facts) -> dict[str, str]:
-    """Return the row of a step: its word, and in one line what it said. ``result`` is what its last task returned."""
+def row(site: str, step: Facts, result: Facts, earlier: t.Iterable[Facts], *, check_mode: bool) -> dict[str, str]:
+    """Return the row of a step: its word, and in one line what it said. ``result`` is what its last task returned.
+
+    In check mode nothing was done. What is read after a plan is then not how it would be, and judges nothing.
+    """
     word, said = _word(step, result)
-    return {"site": site, "step": str(step["name"]), "result": word, "said": _line(said, site)}
+    does = str(step.get("do", ""))
+    after_a_plan = check_mode and any(item["result"] == "planned" != item["do"] for item in earlier)
+    if word in BAD and after_a_plan and does in _READS:
+        word, said = "planned", f"to be looked at when the steps before are done; now: {said}"
+    return {"site": site, "step": str(step["name"]), "do": does, "result": word, "said": _line(said, site)}
 
 
 def missing(rows: t.Iterable[Facts], step: Facts, *, go_on: bool) -> list[str]:
@@ -66,7 +75,9 @@ def missing(rows: t.Iterable[Facts], step: Facts, *, go_on: bool) -> list[str]:
 
 
 def _word(step: Facts, result: Facts) -> tuple[str, str]:
-    said = str(result.get("msg") or "") or str((result.get("proof") or {}).get("summary") or "")
+    # A verdict on health says why in `explain`; on success most results say it in the summary of their proof only.
+    said = str(result.get("msg") or "") or "; ".join(result.get("explain") or ())
+    said = said or "; ".join(filter(None, (_moves(result), str((result.get("proof") or {}).get("summary") or ""))))
     found = str(result.get("result") or "")
     verdict = str(result.get("verdict") or "")
     if result.get("failed") or result.get("unreachable"):
@@ -79,6 +90,18 @@ def _word(step: Facts, result: Facts) -> tuple[str, str]:
     if verdict in _VERDICTS:
         return verdict, said
     return (found if found in WORDS else "pass"), said
+
+
+def _moves(result: Facts) -> str:
+    """Say what an act changed, such as ``state active -> stopped, positions 5 -> 0``."""
+    before, after = result.get("before"), result.get("after")
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return ""
+    keys = [key for key in ("state", "open_orders", "positions") if after.get(key) is not None]
+    return ", ".join(
+        f"{key} {after[key]}" if before.get(key) in (None, after[key]) else f"{key} {before[key]} -> {after[key]}"
+        for key in keys
+    ).replace("_", " ")
 
 
 def _readings(step: Facts, result: Facts) -> tuple[str, str]:

@@ -51,11 +51,11 @@ def render(evidence: Evidence) -> str:
     """Return the page."""
     steps = [step for site in evidence.sites for step in site.steps]
     timelines = [draw(run, steps) for run in evidence.runs if any(step.run is run for step in steps)]
-    return _environment().get_template("page.html.j2").render(evidence=evidence, timelines=timelines)
+    return environment().get_template("page.html.j2").render(evidence=evidence, timelines=timelines)
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -27,10 +27,10 @@ def make(given: t.Mapping[str, t.Any], environ: t.Mapping[str, str], *, check_mo
     page = _destination(given.get("dest"), journal)
     summary = page.with_suffix(".json")
     texts = {page: render(evidence), summary: f"{json.dumps(to_summary(evidence), indent=2, sort_keys=True)}\n"}
-    stale = {path: text for path, text in texts.items() if _read(path) != text.encode()}
+    stale = {path: text for path, text in texts.items() if read(path) != text.encode()}
     if not check_mode:
         for path, text in stale.items():
-            _write(path, text.encode())
+            write(path, text.encode())
     broken = not evidence.verification.valid and journal.exists()
     return {
         "changed": bool(stale),
@@ -66,7 +66,7 @@ def _destination(dest: str | None, journal: pathlib.Path) -> pathlib.Path:
     return (pathlib.Path(dest) if dest else journal.parent) / f"{journal.stem}.html"
 
 
-def _read(path: pathlib.Path) -> bytes | None:
+def read(path: pathlib.Path) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def _read(path: pathlib.Path) -> bytes | None:
         raise InputError(f"{path}: {exc.strerror}; give another dest") from exc
 
 
-def _write(path: pathlib.Path, content: bytes) -> None:
+def write(path: pathlib.Path, content: bytes) -> None:
     """Put the file there as a whole or not at all, readable for its owner only."""
     scratch = ""
     try:

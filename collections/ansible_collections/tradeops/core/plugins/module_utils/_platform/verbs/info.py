@@ -32,6 +32,10 @@ SUBSETS = (
     "reconciliation",
 )
 
+# A fill is told to the book a little later than the venue knows it.
+_LOOKS_AGAIN = 2
+_BETWEEN_LOOKS = 0.25  # s
+
 
 def capabilities(profile: Profile) -> dict[str, t.Any]:
     """Return what a platform can do; no request is made."""
@@ -98,7 +102,11 @@ def summarise(facts: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def reconcile(run: Run, problems: dict[str, str]) -> dict[str, t.Any]:
-    """Compare the platform's own book with the venue's: ``clean`` is true, false or, without a reading, unknown."""
+    """Compare the platform's own book with the venue's: ``clean`` is true, false or, without a reading, unknown.
+
+    While a site trades, the two are never read at the same moment: what differs is looked at again, and what then still
+    differs is a difference.
+    """
     result: dict[str, t.Any] = {"clean": True, "differences": []}
     for capability in ("orders", "positions"):
         found = getattr(run.site.profile.capabilities, capability)
@@ -107,18 +115,28 @@ def reconcile(run: Run, problems: dict[str, str]) -> dict[str, t.Any]:
             problems[f"reconciliation.{capability}"] = "the profile names no witness to compare with"
             continue
         try:
-            own, venue = _books(run, found)
+            differences = _differences(run, found)
+            for _look in range(_LOOKS_AGAIN):
+                if differences:
+                    run.deadline.pause(_BETWEEN_LOOKS)
+                    again = _differences(run, found)
+                    differences = {key: again[key] for key in differences.keys() & again.keys()}
         except (CallError, Unproven) as exc:
             result["clean"] = UNKNOWN
             problems[f"reconciliation.{capability}"] = str(exc)
             continue
-        for key in sorted(own.keys() | venue.keys()):
-            if own.get(key) != venue.get(key):
-                difference = {"kind": capability, "id": key, "platform": own.get(key), "venue": venue.get(key)}
-                result["differences"].append(difference)
+        result["differences"] += [
+            {"kind": capability, "id": key, "platform": own, "venue": venue}
+            for key, (own, venue) in sorted(differences.items())
+        ]
     if result["differences"]:
         result["clean"] = False
     return result
+
+
+def _differences(run: Run, capability: t.Any) -> dict[str, tuple[t.Any, t.Any]]:
+    own, venue = _books(run, capability)
+    return {key: (own.get(key), venue.get(key)) for key in own.keys() | venue.keys() if own.get(key) != venue.get(key)}
 
 
 def _books(run: Run, capability: t.Any) -> tuple[dict[str, t.Any], dict[str, t.Any]]:

@@ -17,7 +17,7 @@ Facts = dict[str, t.Any]
 
 
 def made(result: Facts, **step: t.Any) -> tuple[str, str]:
-    found = row("fm", {"name": "S", "do": "health", **step}, result)
+    found = row("fm", {"name": "S", "do": "health", **step}, result, [], check_mode=False)
     assert (found["site"], found["step"]) == ("fm", "S")
     return found["result"], found["said"]
 
@@ -28,6 +28,17 @@ def made(result: Facts, **step: t.Any) -> tuple[str, str]:
         ({"verdict": "warn", "msg": "cpu is high"}, "warn", "cpu is high"),
         ({"verdict": "unknown", "failed": True, "msg": "fm: no reading"}, "unknown", "no reading"),
         ({"result": "proven", "msg": "", "proof": {"summary": "3 closed"}}, "proven", "3 closed"),
+        (
+            {
+                "result": "proven",
+                "before": {"state": "active", "open_orders": 4, "positions": 5},
+                "after": {"state": "stopped", "open_orders": 4, "positions": 0, "held_seconds": 3},
+                "proof": {"summary": "5 closed"},
+            },
+            "proven",
+            "state active -> stopped, open orders 4, positions 5 -> 0; 5 closed",
+        ),
+        ({"verdict": "warn", "explain": ["cpu is warn", "disk is warn"]}, "warn", "cpu is warn; disk is warn"),
         ({"result": "planned", "msg": "would halt"}, "planned", "would halt"),
         ({"result": "unproven", "failed": True, "msg": "fm: 1 left\nof 3"}, "unproven", "1 left of 3"),
         ({"failed": True, "msg": "no such file"}, "fail", "no such file"),
@@ -74,6 +85,20 @@ def test_readings_are_shown_and_held_against_their_most() -> None:
 )
 def test_a_reading_that_is_not_known_never_passes(more: Facts, word: str) -> None:
     assert made(READ | more)[0] == word
+
+
+def test_in_check_mode_what_is_read_after_a_plan_judges_nothing() -> None:
+    plan = {"step": "a", "do": "trading", "result": "planned", "said": ""}
+    to_do = {"step": "b", "do": "planned", "result": "planned", "said": ""}
+    bad = {"failed": True, "msg": "fm: 5 positions"}
+
+    def word(kind: str, *earlier: Facts, check_mode: bool = True) -> str:
+        return row("fm", {"name": "S", "do": kind}, bad, earlier, check_mode=check_mode)["result"]
+
+    assert word("readings", plan) == "planned"
+    assert word("readings", to_do) == word("readings") == word("readings", plan, check_mode=False) == "fail"
+    # An act that is refused as a plan would be refused in truth.
+    assert word("trading", plan) == "fail"
 
 
 ROWS = [

@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.tradeops.core.plugins.module_utils._common.waiter import Deadline
 from ansible_collections.tradeops.core.tests.unit.fake_platform import PROFILE, Platform
 
 Do = t.Callable[..., dict[str, t.Any]]
@@ -294,6 +295,21 @@ def test_reconciliation(
     platform.venue_orders |= orders
     platform.venue_positions[0] |= positions
     assert do("trading_info", gather=["reconciliation"])["reconciliation"]["clean"] == clean
+
+
+def test_what_moved_between_the_two_readings_is_no_difference(
+    do: Do, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.venue_orders["o9"] = {"id": "o9", "symbol": "BTC"}
+    looks: list[float] = []
+
+    def arrives(_deadline: Deadline, seconds: float) -> None:
+        looks.append(seconds)
+        platform.venue_orders.pop("o9", None)
+
+    monkeypatch.setattr(Deadline, "pause", arrives)
+    assert do("trading_info", gather=["reconciliation"])["reconciliation"] == {"clean": True, "differences": []}
+    assert len(looks) == 1
 
 
 def test_accounts_of_one_symbol_add_up(do: Do, platform: Platform) -> None:

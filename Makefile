@@ -18,6 +18,8 @@ export TRADEOPS_CACHE_DIR ?= $(CURDIR)/.cache
 
 COLLECTIONS := collections/ansible_collections/tradeops
 LAB := PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab
+# WITHOUT=kubernetes starts the practice ground without its cluster.
+WITHOUT :=
 # The drill has a lab of its own, so that it never touches one that somebody works with.
 DRILL_LAB := TRADEOPS_LAB_DIR="$${TMPDIR:-/var/tmp}/tradeops-lab-$$(id -u)/drill"
 PYTHON_CODE := $(COLLECTIONS) tests tools
@@ -39,14 +41,14 @@ kubernetes: run-environment ## Compile the Kubernetes of the practice ground, on
 	@PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab.kubernetes
 
 lab-up: run-environment ## Start the practice ground: PostgreSQL, Redis, S3, Kubernetes and two sites of each platform
-	@$(LAB) up
+	@$(LAB) up --without "$(WITHOUT)"
 
 lab-down: run-environment ## Stop the practice ground and remove what it stored
 	@$(LAB) down --purge
 
 drill: run-environment ## Emergency stop and gated resume over the lab, with an HTML page that proves what happened
 	@export $(DRILL_LAB); trap "$(LAB) down --purge" EXIT; \
-	$(LAB) up; \
+	$(LAB) up --without "$(WITHOUT)"; \
 	python tools/drill.py
 
 test: test-environment ## Everything that has to be true before a change is accepted

@@ -13,7 +13,6 @@ import ssl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ..folder import write_private
@@ -78,7 +77,7 @@ def _signed(certificate: x509.CertificateBuilder, signer: ec.EllipticCurvePrivat
     return certificate.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _pem(key: CertificateIssuerPrivateKeyTypes) -> str:
+def _pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()

@@ -52,7 +52,9 @@ class Lab:
         facts = json.loads((folder / "lab.json").read_text(encoding="utf-8"))
         # GrandModel is stopped by scaling its workloads: without a cluster it cannot be operated.
         sites = facts["sites"].items()
-        operable = [name for name, site in sites if site["platform"] != "grandmodel" or "kubernetes" in site["services"]]
+        operable = [
+            name for name, site in sites if site["platform"] != "grandmodel" or "kubernetes" in site["services"]
+        ]
         return cls(facts["control"], operable)
 
     def call(self, method: str, path: str, body: t.Any = None) -> t.Any:

@@ -27,6 +27,7 @@ from tradeops_lab.kubernetes import programs
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "collections/ansible_collections/tradeops/lab/package"
 BUDGET = 5.0  # s that anything in the lab may take to come true
+RESET = 30.0  # s, with a cluster that has to put its pods back
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +106,8 @@ class Ground:
 
     # -- the lab -------------------------------------------------------------------------------------------------
 
-    def control(self, method: str, path: str, body: t.Any = None) -> t.Any:
-        answer = request(self.lab["control"], method, path, body, {}, BUDGET)
+    def control(self, method: str, path: str, body: t.Any = None, timeout: float = BUDGET) -> t.Any:
+        answer = request(self.lab["control"], method, path, body, {}, timeout)
         assert answer.status == 200, answer.body
         return answer.json
 
@@ -115,7 +116,8 @@ class Ground:
 
     def fresh(self, site: str, *, market: bool = False) -> dict[str, t.Any]:
         """Seed the site again, with its market off unless asked for. Returns the truth."""
-        return t.cast("dict[str, t.Any]", self.control("POST", f"/sites/{site}/reset", {"market_enabled": market}))
+        body = {"market_enabled": market}
+        return t.cast("dict[str, t.Any]", self.control("POST", f"/sites/{site}/reset", body, RESET))
 
     def settled(self, site: str) -> None:
         """Wait until book and venue agree (fills are reported to the book a little later)."""

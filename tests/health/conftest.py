@@ -10,9 +10,10 @@ import typing as t
 import pytest
 from asking import SITE, Asking
 from operating import Operator
+from playing import Controller
 from simulator_ground import Ground
 
-SITES = (SITE, "adaptive-order-book-primary", "ai-trading-primary", "smc-agent-primary")
+SITES = (SITE, "adaptive-order-book-primary", "ai-trading-primary", "smc-agent-primary", "grandmodel-primary")
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,8 @@ def ask(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Asking:
     for site in SITES:
         ground.fresh(site)
     return Asking(ground, Operator(ground, tmp_path_factory.mktemp("leases")))
+
+
+@pytest.fixture(scope="session")
+def controller(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Controller:
+    return Controller(ground, tmp_path_factory.mktemp("controller"))

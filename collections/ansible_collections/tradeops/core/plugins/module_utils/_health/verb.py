@@ -84,7 +84,9 @@ class Health:
 
     def watch(self, gate: Gate | None, deadline: Deadline) -> Watched:
         """Read once, or until the gate is passed or its time is over."""
+        began = time.monotonic()
         verdict, results = self.look(deadline)
+        took = time.monotonic() - began
         seen = Watched(verdict, verdict, results, 1)
         if gate is None:
             return seen
@@ -92,10 +94,13 @@ class Health:
         pause = min(_PAUSE, max(gate.for_ / 4, 0.05))
         while True:
             seen.held = time.monotonic() - since if since is not None else 0.0
-            if (since is not None and seen.held >= gate.for_) or deadline.remaining <= pause:
+            # A round that the end of the time would cut short would find silence where there is none.
+            if (since is not None and seen.held >= gate.for_) or deadline.remaining <= pause + took:
                 return seen
             deadline.pause(pause)
+            began = time.monotonic()
             seen.last, seen.results = self.look(deadline)
+            took = time.monotonic() - began
             seen.rounds += 1
             if not gate.good(seen.last.level):
                 since = None

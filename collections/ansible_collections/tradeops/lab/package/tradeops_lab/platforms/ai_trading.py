@@ -57,6 +57,18 @@ def health(service: str) -> Handler:
     return handler
 
 
+async def system(call: Call) -> t.Any:
+    values = await call.engine.settings()
+    return {
+        "cpu_percent": values["cpu_percent"],
+        "memory_percent": values["memory_percent"],
+        "disk_percent": values["disk_percent"],
+        "network_latency_ms": values["network_latency_ms"],
+        "queue_depth": values["queue_depth"],
+        "as_of": await call.engine.now(),
+    }
+
+
 async def data_status(call: Call) -> t.Any:
     age = (await call.engine.settings())["market_data_age"]
     return {"status": "current" if age < 60 else "stale", "age_seconds": age, "as_of": await call.engine.now()}
@@ -252,11 +264,17 @@ PLATFORM = Platform(
         "execution_time": 0.35,
         "market_data_age": 4.0,
         "error_rate": 0.2,
+        "cpu_percent": 44.0,
+        "memory_percent": 58.0,
+        "disk_percent": 51.0,
+        "network_latency_ms": 42.0,
+        "queue_depth": 7,
     },
     error=error,
     trading_state=trading_state,
     routes=[
         *(Route("GET", "/health", health(service), auth=None, service=service) for service in SERVICES),
+        Route("GET", "/metrics/system", system, service=MAINTENANCE),
         Route("GET", "/data/status", data_status, service="data_collector"),
         Route("GET", "/risk/status", risk_status, service=RISK),
         Route("GET", "/risk/recent-decisions", recent_decisions, service=RISK),

@@ -58,9 +58,38 @@ async def metrics(call: Call) -> t.Any:
             "orders_accepted_total": values["orders_accepted"],
             "daily_pnl_usdc": values["daily_pnl"],
             "trades_24h": await call.engine.count_orders({"status": "filled"}),
+            "latency_p95_ms": values["latency_p95_ms"],
+            "ml_prediction_accuracy": values["ml_accuracy"],
+            "uptime_percent": values["uptime_percent"],
+            "spread_improvement_percent": values["spread_improvement"],
         },
         "as_of": await call.engine.now(),
     }
+
+
+async def system(call: Call) -> t.Any:
+    values = await call.engine.settings()
+    return {
+        "cpu_percent": values["cpu_percent"],
+        "memory_percent": values["memory_percent"],
+        "disk_percent": values["disk_percent"],
+        "network_latency_ms": values["network_latency_ms"],
+        "as_of": await call.engine.now(),
+    }
+
+
+async def predictions(call: Call) -> t.Any:
+    """The newest prediction of a symbol, as its model would make it."""
+    symbol = call.query.get("symbol", next(iter(call.platform.symbols)))
+    if symbol not in call.platform.symbols:
+        raise Refusal(404, "symbol_not_found", f"there is no model for {symbol}")
+    row = {"symbol": symbol, "direction": "flat", "confidence": 0.61, "as_of": await call.engine.now()}
+    return {"predictions": [row], "as_of": await call.engine.now()}
+
+
+async def chain(call: Call) -> t.Any:
+    """The node of the Sei network, which asks nobody who he is."""
+    return {"result": {"sync_info": {"latest_block_time": await call.engine.now(), "catching_up": False}}}
 
 
 async def emergency_stop(call: Call) -> t.Any:
@@ -149,6 +178,16 @@ PLATFORM = Platform(
     symbols={"SEI/USDC": 0.42, "BTC/USDC": 64_000, "ETH/USDC": 3_100, "SOL/USDC": 145, "ATOM/USDC": 8.1},
     venues=("sei-spot", "sei-perp"),
     strategies=("quoter", "hedger", "inventory"),
+    settings={
+        "latency_p95_ms": 142.0,
+        "ml_accuracy": 0.58,
+        "uptime_percent": 99.95,
+        "spread_improvement": 44.0,
+        "cpu_percent": 38.0,
+        "memory_percent": 61.0,
+        "disk_percent": 47.0,
+        "network_latency_ms": 85.0,
+    },
     models=("quotes.onnx", "toxicity.onnx"),
     error=error,
     served_by="flashmm-app",
@@ -157,6 +196,9 @@ PLATFORM = Platform(
         Route("GET", "/health", health, auth=None),
         Route("GET", "/trading/status", status),
         Route("GET", "/metrics/trading", metrics),
+        Route("GET", "/metrics/system", system),
+        Route("GET", "/ml/predictions", predictions),
+        Route("GET", "/exchange/status", chain, auth=None),
         Route("POST", "/admin/emergency-stop", emergency_stop, auth="emergency", writes=True),
         Route(
             "POST", "/admin/trading/reduce-only", transition("reducing", lambda c: states(c, "reducing")), writes=True

@@ -252,6 +252,15 @@ async def set_limit(call: Call) -> t.Any:
     return shape(row, LIMIT)
 
 
+async def system(call: Call) -> t.Any:
+    values = await call.engine.settings()
+    return {
+        "cpu_percent": values["cpu_percent"],
+        "memory_percent": values["memory_percent"],
+        "as_of": await call.engine.now(),
+    }
+
+
 async def market_data(call: Call) -> t.Any:
     symbol = call.path["symbol"]
     if symbol not in call.platform.symbols:
@@ -296,6 +305,8 @@ PLATFORM = Platform(
         "win_rate": 0.57,
         "sharpe_ratio": 1.4,
         "market_data_age": 2.0,
+        "cpu_percent": 36.0,
+        "memory_percent": 57.0,
     },
     error=error,
     routes=[
@@ -321,6 +332,7 @@ PLATFORM = Platform(
         Route("GET", "/risk/summary", risk_summary),
         Route("GET", "/risk/limits", listing("limits", None, LIMIT)),
         Route("PUT", "/risk/limits", set_limit, writes=True),
+        Route("GET", "/metrics/system", system),
         Route("GET", "/market-data/{symbol}", market_data),
         Route("GET", "/exchanges/orders", exchange_orders),
         Route("GET", "/exchanges/positions", exchange_positions),

@@ -141,6 +141,19 @@ CASES |= {
     )
 }
 
+# A playbook that only reads: what has to be true is in tests/health; here it is that nothing is written.
+CASES |= {
+    name: [Case(sites, lambda truth: truth["state"] == "active", reads_only=True, settings=settings)]
+    for name, sites, settings in (
+        ("FM-HEALTH", FLASHMM, {}),
+        ("FM-KPI", FLASHMM, {"daily_pnl": 10.0}),
+        ("AT-HEALTH", AI, {}),
+        ("OB-HEALTH", BOOK, {}),
+        ("GM-HEALTH", GM, {}),
+        ("SM-HEALTH", SMC, {}),
+    )
+}
+
 COMMANDS = {
     f"{row.id}-{number}": (command, case)
     for row in COVERED

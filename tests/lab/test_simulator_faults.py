@@ -80,6 +80,16 @@ def test_a_short_hang_is_a_late_answer(ground: Ground) -> None:
     assert time.monotonic() - began >= 0.2
 
 
+def test_slow_does_it_also_for_a_client_that_left(ground: Ground) -> None:
+    ground.faults(SITE, {"kind": "slow", "seconds": 0.4})
+    began = time.monotonic()
+    assert ground.call(SITE, *STATUS).json["state"] == "RUNNING"
+    assert time.monotonic() - began >= 0.4
+    with pytest.raises(TimeoutError):
+        ground.call(SITE, *STOP, token="emergency_token", timeout=0.1)
+    ground.until(lambda: ground.truth(SITE)["state"] == "halted")
+
+
 def test_reset_is_a_tcp_reset(ground: Ground) -> None:
     ground.faults(SITE, {"kind": "reset"})
     with pytest.raises(ConnectionResetError):
@@ -231,6 +241,16 @@ def test_dead_closes_the_ports_and_gives_them_back(ground: Ground) -> None:
             return False
 
     ground.until(back)
+
+
+def test_dead_may_be_for_another_service(ground: Ground) -> None:
+    ground.faults(SITE, {"kind": "dead", "service": "other"})
+    assert ground.call(SITE, *STATUS).status == 200
+    ground.faults(SITE, {"kind": "dead", "service": "api"})
+    with pytest.raises(ConnectionRefusedError):
+        ground.call(SITE, *STATUS)
+    ground.faults(SITE)
+    assert ground.call(SITE, *STATUS).status == 200
 
 
 def test_dead_drops_those_who_wait(ground: Ground) -> None:

@@ -32,7 +32,7 @@ Json = dict[str, t.Any]
 
 
 class ClusterError(Exception):
-    """The API server refused what the lab asked of it."""
+    """The API server refused what the lab asked of it, or did not answer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,13 +103,19 @@ class Cluster:
     async def call(
         self, method: str, path: str, body: t.Any = None, fine: t.Container[int] = (200, 201, 202), **query: str
     ) -> Json:
-        """One request of the lab's own. Raises ClusterError for an answer that is not ``fine``."""
+        """One request of the lab's own. Raises ClusterError when there is no answer, or none that is ``fine``."""
         headers = {"Authorization": f"Bearer {self.plan.token}", "Accept-Encoding": "identity"}
-        async with asyncio.timeout(10):
-            async with self.session.request(
-                method, self.plan.server + path, json=body, params=query, headers=headers
-            ) as answer:
+        target = self.plan.server + path
+        try:
+            async with (
+                asyncio.timeout(10),
+                self.session.request(method, target, json=body, params=query, headers=headers) as answer,
+            ):
                 content = await answer.read()
+        except _TROUBLE as exc:
+            raise ClusterError(
+                f"{method} {path}: the API server does not answer ({type(exc).__name__}: {exc})"
+            ) from exc
         if answer.status not in fine:
             raise ClusterError(f"{method} {path} answered {answer.status} {content[:300].decode(errors='replace')}")
         return t.cast(Json, json.loads(content)) if content[:1] == b"{" else {}
@@ -124,8 +130,8 @@ class Cluster:
                 await asyncio.gather(*(self._create("/api/v1/nodes", node) for node in objects.of_cluster()))
                 made = await asyncio.gather(*(self._populate(site) for site in self.sites.values()))
                 break
-            except (ClusterError, *_TROUBLE) as exc:
-                self.problem = f"{type(exc).__name__}: {exc}"
+            except ClusterError as exc:
+                self.problem = str(exc)
             await asyncio.sleep(AGAIN)
         generations = dict(zip(self.sites, made, strict=True))
         while self.problem:

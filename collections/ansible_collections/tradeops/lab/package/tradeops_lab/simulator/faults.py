@@ -37,9 +37,9 @@ import typing as t
 WIRE = (
     *("hang", "reset", "error_before", "rate_limit", "html"),  # instead of looking at it
     *("lie", "delay", "stale", "expire_token"),  # while it is worked on
-    *("error_after", "truncate", "slow", "cut_watch"),  # afterwards
+    *("error_after", "truncate", "slow"),  # afterwards
 )
-KINDS = (*WIRE, "refuse_orders", "reopen", "market_closed", "dead", "crash", "drift")
+KINDS = (*WIRE, "refuse_orders", "reopen", "market_closed", "dead", "crash", "cut_watch", "drift")
 
 
 @dataclasses.dataclass

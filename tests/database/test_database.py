@@ -264,6 +264,15 @@ def test_vacuum_and_analyze_are_read_back(databases: Databases) -> None:
     assert {item["id"] for item in done["proof"]["objects"]} == {"public.trades vacuum", "public.trades analyze"}
 
 
+def test_a_table_that_somebody_holds_keeps_no_other_from_its_turn(databases: Databases) -> None:
+    with databases.session() as session:
+        session.execute("LOCK TABLE positions IN ACCESS EXCLUSIVE MODE")
+        done = databases.run("database_tables", operations=["vacuum"], lock_timeout=0.3)
+        failed = {item["id"] for item in done["proof"]["objects"] if item["result"] != "proven"}
+        assert failed == {"public.positions vacuum"}
+        assert "lock timeout" in done["msg"]
+
+
 def test_every_table_is_done_when_none_is_named(databases: Databases) -> None:
     done = databases.run("database_tables")
     tables = databases.ground.sql(SITE, "SELECT count(*) AS n FROM pg_stat_user_tables")[0]["n"]

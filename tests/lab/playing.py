@@ -86,14 +86,19 @@ class Playing:
         """Wait until the journal of the run holds ``text``."""
         Ground.until(lambda: self.journal.exists() and text in self.journal.read_text(encoding="utf-8"), budget)
 
-    def end(self) -> Played:
+    def kill(self) -> None:
+        """End the controller so that it can do nothing more; its workers end what they are at."""
+        self._process.kill()
+        self._process.wait(30)
+
+    def end(self, longest: float = LONGEST) -> Played:
         """Wait for the end. Fails when a secret of the lab got out of the run."""
         try:
-            output, _nothing = self._process.communicate(timeout=LONGEST)
+            output, _nothing = self._process.communicate(timeout=longest)
         except subprocess.TimeoutExpired:
             self._process.kill()
             output, _nothing = self._process.communicate()
-            raise AssertionError(f"the playbook did not end within {LONGEST:g} s:\n{output}") from None
+            raise AssertionError(f"the playbook did not end within {longest:g} s:\n{output}") from None
         seconds = time.monotonic() - self._began
         played = Played(self._process.returncode, output, self.operation, seconds, self._controller.state)
         assert self._controller.leaks(played) == []

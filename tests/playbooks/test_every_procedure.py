@@ -154,6 +154,41 @@ CASES |= {
     )
 }
 
+# A window is opened out of its time, waits for little, and does not watch for half an hour.
+WINDOW = (
+    *("-e", "maintenance_window_override=test"),
+    *("-e", "maintenance_window_health_hold=0.5"),
+    *("-e", "maintenance_window_watch_minutes=0"),
+)
+
+
+def back(truth: Truth) -> bool:
+    return bool(truth["state"] == "active" and truth["maintenance"] == "off")
+
+
+def halting(sites: tuple[str, ...], grows: str = "") -> Case:
+    """A window that halts trading and brings it back."""
+    return Case(sites, back, faster=WINDOW, grows=grows)
+
+
+def beside(sites: tuple[str, ...], grows: str = "") -> Case:
+    """A window that leaves trading as it is."""
+    return Case(sites, back, faster=WINDOW, reads_only=True, grows=grows)
+
+
+CASES |= {
+    "FM-MWEEK": [halting(FLASHMM, MAINTAINED)],
+    "FM-MMONTH": [halting(FLASHMM)],
+    "FM-MEMERG": [halting(FLASHMM), halting(FLASHMM), halting(FLASHMM, MAINTAINED)],
+    "FM-CHANGE": [beside(FLASHMM, MAINTAINED), halting(FLASHMM)],
+    "AT-MWIN": [Case(AI, back, reads_only=True), halting(AI)],
+    "AT-MWEEK": [halting(AI, MAINTAINED)],
+    "AT-MMONTH": [beside(AI)],
+    "OB-MWIN": [halting(BOOK, ARCHIVED.format("order_book_snapshots_archive"))],
+    "FM-LOGS": [beside(FLASHMM)],
+    "AT-LOGS": [beside(AI)],
+}
+
 COMMANDS = {
     f"{row.id}-{number}": (command, case)
     for row in COVERED

@@ -81,6 +81,9 @@ class InventoryModule(BaseInventoryPlugin):
             models = folder / "run" / "models" / name
             if models.is_dir():
                 inventory.set_variable(name, "tradeops_models_dir", str(models))
+            logs = folder / "run" / "site-logs" / name
+            if logs.is_dir():
+                inventory.set_variable(name, "tradeops_logs_dir", str(logs))
 
     def _add(self, name: str, site: dict[str, t.Any], lab: dict[str, t.Any]) -> None:
         platform, role = site["platform"], site["role"]

@@ -26,13 +26,28 @@ class Gate:
 
     def __init__(self, *, check_mode: bool, lease: Lease | None = None, keep_lease: bool = False) -> None:
         self.check_mode = check_mode
-        self.stopping = False
+        self._stopping = False
         self.plan: list[dict[str, t.Any]] = []
         self.sent = 0
         self.notes: list[str] = []
         self._lease = lease
         self._keep_lease = keep_lease
         self._holding = False
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
+    @stopping.setter
+    def stopping(self, stops: bool) -> None:
+        """Say whether the verb stops something.
+
+        A stop ends what another operation does at the site at once, also where it finds nothing to do: whoever has
+        halted the site for a while must not resume it after a stop.
+        """
+        self._stopping = stops
+        if stops and not self.check_mode and self._foreign():
+            self._hold("stop")
 
     def write(self, steps: t.Sequence[dict[str, t.Any]], send: t.Callable[[], T]) -> T | None:
         """Plan ``steps``; outside check mode hold the lease and send them as one. Returns None in check mode."""
@@ -60,6 +75,14 @@ class Gate:
             # What cannot be given back ends with its time to live, or with our process; the result stands.
             with contextlib.suppress(LeaseHeld):
                 self._lease.release()
+
+    def _foreign(self) -> bool:
+        """Whether another operation holds the site; what cannot be read counts as one."""
+        try:
+            holder = self._lease.holder() if self._lease else None
+        except LeaseHeld:
+            return True
+        return bool(self._lease and holder and holder.operation != self._lease.operation)
 
     def _hold(self, purpose: str) -> None:
         if self._lease is None:

@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
 Row = dict[str, t.Any]
 Statement = t.Union[str, "sql.SQL", "sql.Composed"]
 _CONNECT_BUDGET = 10.0  # seconds
+_LOOK_BUDGET = "60s"  # for one reading
 
 
 def library() -> t.Any:
@@ -96,6 +97,8 @@ class Database:
                 **{name: value for name, value in options.items() if value is not None},
                 connect_timeout=int(_CONNECT_BUDGET),
                 application_name=f"tradeops {role}",
+                # A reading, too, must not wait for ever for somebody else's lock.
+                options=f"-c lock_timeout={self._lock_timeout * 1000:.0f} -c statement_timeout={_LOOK_BUDGET}",
                 autocommit=True,
                 row_factory=importlib.import_module("psycopg.rows").dict_row,
             )

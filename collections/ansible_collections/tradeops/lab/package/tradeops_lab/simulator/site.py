@@ -18,7 +18,7 @@ import redis.asyncio
 
 from .. import platforms
 from ..platforms.base import Platform, Session
-from . import database, models, seed, sessions
+from . import database, logs, models, seed, sessions
 from .chance import DICE
 from .engine import Engine
 from .faults import Fault, Faults, Seen
@@ -104,6 +104,8 @@ class Site:
         self.background(self.market.run())
 
     def _furnish(self) -> None:
+        if self.lab.folder:
+            logs.furnish(self.lab.folder / "site-logs" / self.name)
         if self.lab.folder and self.platform.models:
             models.furnish(self.lab.folder / "models" / self.name, self.platform.models)
 

@@ -222,6 +222,25 @@ def test_a_stop_takes_over_with_a_note_and_others_are_refused(take: Take) -> Non
     assert gate.notes[0].startswith("took the lease over from operation a of ada (resume)")
 
 
+def test_a_stop_that_finds_nothing_to_do_ends_what_others_do(take: Take) -> None:
+    window = take("window")
+    window.acquire("maintenance window")
+    gate = Gate(check_mode=False, lease=take("stop"))
+    gate.stopping = True
+    gate.close()
+    assert [note.partition(" from ")[0] for note in gate.notes] == ["took the lease over"]
+    with pytest.raises(LeaseHeld, match="taken over by a stop"):
+        window.acquire("resume")
+
+
+def test_a_planned_stop_ends_nothing(take: Take) -> None:
+    window = take("window")
+    window.acquire("maintenance window")
+    gate = Gate(check_mode=True, lease=take("stop"))
+    gate.stopping = True
+    window.acquire("resume")
+
+
 def test_a_stop_goes_on_without_a_lease(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     gate = Gate(check_mode=False, lease=Lease(str(tmp_path / "file"), "x", operation="a", operator="ada"))

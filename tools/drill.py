@@ -138,9 +138,30 @@ def _play_all(lab: Lab, quiet: bool) -> None:
         expect(lab, site, state="active")
     play("status.yml", quiet=False)
 
+    _trading_day(lab, quiet)
+
     chapter("Each journal is checked against the chain head that its page shows")
     for page in sorted(JOURNALS.glob("*.html")):
         verify(page)
+
+
+def _trading_day(lab: Lab, quiet: bool) -> None:
+    """GrandModel ends a day, is kept from starting the next by one gate, starts it, and trades."""
+    site, morning = "grandmodel-primary", "2026-11-24T07:05"
+    start = ("-l", site, "-e", f"tradeops_confirm={site}", "-e", f"trading_day_at={morning}")
+    chapter("The trading day of GrandModel ends: positions closed, report, agents down")
+    play("trading_day_end.yml", "-l", site, *reason("end of the day"), quiet=quiet)
+    expect(lab, site, state="halted", orders=0)
+
+    chapter(f"The next one, as if it were {morning} in New York, with a margin that is too low")
+    lab.call("PUT", f"/sites/{site}/settings", {"margin_available": 12_000.0})
+    play("trading_day_start.yml", *start, *reason("start of the day"), succeeds=False, quiet=quiet)
+    expect(lab, site, state="halted", orders=0)
+
+    chapter("The margin is paid in: every gate passes, then the agents, then the engine")
+    lab.call("PUT", f"/sites/{site}/settings", {"margin_available": 620_000.0})
+    play("trading_day_start.yml", *start, *reason("start of the day"), quiet=quiet)
+    expect(lab, site, state="active")
 
 
 def verify(page: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ import typing as t
 from .._common.argspec import ArgumentSpec
 from .._common.outcome import Object, Outcome, Proof, Result, tally
 from .._platform.states import UNKNOWN
+from .._report.daily import plain
 
 # From bad to good. `planned` was not done: in check mode, or because nothing does it yet; it is never called done.
 WORDS = (
@@ -29,6 +30,7 @@ WORDS = (
 BAD = frozenset({"fail", "unreachable", "unproven", "refused", "unknown", "not reached"})
 _READS = frozenset({"health", "limits", "readings", "report"})
 _VERDICTS = frozenset({"pass", "warn", "fail", "unknown"})
+_FEW = 3  # checks that are shown with their values
 _LONGEST = 300  # characters of what a step says in a table
 
 SPEC = ArgumentSpec(
@@ -75,11 +77,14 @@ def missing(rows: t.Iterable[Facts], step: Facts, *, go_on: bool) -> list[str]:
 
 
 def _word(step: Facts, result: Facts) -> tuple[str, str]:
-    # A verdict on health says why in `explain`; on success most results say it in the summary of their proof only.
-    said = str(result.get("msg") or "") or "; ".join(result.get("explain") or ())
-    said = said or "; ".join(filter(None, (_moves(result), str((result.get("proof") or {}).get("summary") or ""))))
     found = str(result.get("result") or "")
     verdict = str(result.get("verdict") or "")
+    # Health says in `explain` why; on success most results say it in the summary of their proof only.
+    said = str(result.get("msg") or "")
+    if verdict == "pass":
+        said = said or _values(result.get("checks"))
+    said = said or "; ".join(result.get("explain") or ())
+    said = said or "; ".join(filter(None, (_moves(result), str((result.get("proof") or {}).get("summary") or ""))))
     if result.get("failed") or result.get("unreachable"):
         word = verdict if verdict in BAD else found if found in BAD else "fail"
         return word, said or "it failed and did not say why"
@@ -90,6 +95,13 @@ def _word(step: Facts, result: Facts) -> tuple[str, str]:
     if verdict in _VERDICTS:
         return verdict, said
     return (found if found in WORDS else "pass"), said
+
+
+def _values(checks: t.Any) -> str:
+    """Say what a few checks read; of many, the summary says how many pass."""
+    few = checks if isinstance(checks, list) and len(checks) <= _FEW else []
+    read = [check for check in few if check.get("value") is not None]
+    return ", ".join(f"{check['name']} {_value(check['value'])} {check.get('unit') or ''}".strip() for check in read)
 
 
 def _moves(result: Facts) -> str:
@@ -135,7 +147,7 @@ def _over(value: t.Any, most: float) -> bool:
 
 
 def _value(value: t.Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return plain(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
 
 
 def _line(text: str, site: str) -> str:

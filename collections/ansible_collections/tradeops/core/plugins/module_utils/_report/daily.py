@@ -50,6 +50,12 @@ WIDTH, HEIGHT = 180.0, 34.0  # of a drawing, in pixels
 History = t.Mapping[str, t.Sequence[tuple[str, float]]]
 
 
+def plain(value: float) -> str:
+    """Write a number as people do: all of its thousands, at most four decimals."""
+    text = f"{value:,.4f}"
+    return text.rstrip("0").rstrip(".")
+
+
 @dataclasses.dataclass(frozen=True)
 class Figure:
     """One number of the day. ``met``: whether it is as its target says, None without a target or a value."""
@@ -123,7 +129,9 @@ class Report:
         """What it says in one line."""
         judged = len(self.named("met")) + len(self.named("missed"))
         said = [f"{len(self.named('met'))} of {judged} targets met"]
-        said += [f"{figure.name} {figure.value:g}{figure.unit} {figure.wanted}" for figure in self.named("missed")]
+        said += [
+            f"{figure.name} {plain(figure.value or 0)}{figure.unit} {figure.wanted}" for figure in self.named("missed")
+        ]
         said += [f"{figure.name} is not known: {figure.why}" for figure in self.named("unknown")]
         return "; ".join(said)
 

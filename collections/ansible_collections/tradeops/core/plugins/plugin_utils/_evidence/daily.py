@@ -18,6 +18,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._report.daily import
     Report,
     build,
     history_of,
+    plain,
 )
 
 from .page import environment
@@ -59,7 +60,7 @@ def make(site: str, given: t.Mapping[str, t.Any], today: dt.date, *, check_mode:
 def render(report: Report) -> str:
     """Return the page."""
     template = environment().get_template("daily.html.j2")
-    return template.render(report=report, marks=SIGNS, tones=TONES, width=WIDTH, height=HEIGHT)
+    return template.render(report=report, marks=SIGNS, tones=TONES, plain=plain, width=WIDTH, height=HEIGHT)
 
 
 def _day(site: str, text: str) -> dt.date:

@@ -38,6 +38,19 @@ def made(result: Facts, **step: t.Any) -> tuple[str, str]:
             "proven",
             "state active -> stopped, open orders 4, positions 5 -> 0; 5 closed",
         ),
+        (
+            {
+                "verdict": "pass",
+                "checks": [{"name": "margin", "value": 620000.0, "unit": "USD"}, {"name": "up", "value": None}],
+            },
+            "pass",
+            "margin 620,000 USD",
+        ),
+        (
+            {"verdict": "pass", "checks": [{"name": "c", "value": 1}] * 4, "proof": {"summary": "4 pass"}},
+            "pass",
+            "4 pass",
+        ),
         ({"verdict": "warn", "explain": ["cpu is warn", "disk is warn"]}, "warn", "cpu is warn; disk is warn"),
         ({"result": "planned", "msg": "would halt"}, "planned", "would halt"),
         ({"result": "unproven", "failed": True, "msg": "fm: 1 left\nof 3"}, "unproven", "1 left of 3"),

@@ -26,7 +26,7 @@ PAGE = (ROOT / "docs" / "modules.md").read_text(encoding="utf-8")
 # These return something else than an outcome: facts, and an outcome for every site.
 OTHERS = {"trading_info", "trading_state_fleet"}
 # And these more than it.
-MORE = {"health": {"verdict", "state", "decided_by", "explain", "checks", "summary"}}
+MORE = {"health": {"verdict", "state", "decided_by", "explain", "checks", "summary", "statistics"}}
 
 
 def first_cells(title: str) -> list[str]:

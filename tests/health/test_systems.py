@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import pathlib
+import subprocess
+import threading
 import typing as t
 
-from playing import Controller, Played
+from playing import ROOT, Controller, Played
 from simulator_ground import Ground
 
 FLASHMM, AI, BOOK, SMC, GRAND = (
@@ -178,3 +182,97 @@ def test_a_resume_asks_the_checks_of_the_inventory(ground: Ground, controller: C
     ground.control("PUT", f"/sites/{FLASHMM}/settings", {"cpu_percent": 40})
     controller.play(*resume, *quick)
     assert ground.truth(FLASHMM)["state"] == "active"
+
+
+# -- what a shell and other programs get ---
+
+
+def run(controller: Controller, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(ROOT / "bin" / program), "-i", "inventories/lab", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=controller.environ, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_a_shell_gets_the_status_of_the_order_book(ground: Ground, controller: Controller) -> None:
+    ground.fresh(BOOK)
+    done = run(controller, "health", "-l", BOOK)
+    assert (done.returncode, done.stdout.startswith(f"HEALTH OK - {BOOK} is healthy")) == (0, True), done.stdout
+    ground.control("PUT", f"/sites/{BOOK}/settings", {"latency_p95_ms": 50})
+    done = run(controller, "health", "-l", BOOK)
+    assert (done.returncode, f"HEALTH WARNING - {BOOK} is slow" in done.stdout) == (1, True), done.stdout
+    assert "latency-p95=50ms;20;" in done.stdout
+    ground.faults(BOOK, {"kind": "dead"})
+    try:
+        done = run(controller, "health", "-l", BOOK)
+    finally:
+        ground.faults(BOOK)
+    assert (done.returncode, f"HEALTH CRITICAL - {BOOK} is unhealthy" in done.stdout) == (2, True), done.stdout
+    ground.faults(BOOK, {"kind": "html", "path": "/admin/metrics/*"})
+    done = run(
+        controller,
+        "health",
+        "-l",
+        BOOK,
+        "-e",
+        '{"health_checks": [{"name": "p95", "kind": "platform", "read": "metric", "metric": "latency_p95_ms"}]}',
+        "-e",
+        "health_of=checks",
+    )
+    assert (done.returncode, "HEALTH UNKNOWN" in done.stdout) == (3, True), done.stdout
+    done = run(controller, "health", "-l", "nowhere")
+    assert (done.returncode, "HEALTH UNKNOWN - no site could be read" in done.stdout) == (3, True), done.stdout
+    ground.fresh(BOOK)
+
+
+def test_all_forms_are_written_and_none_in_check_mode(
+    ground: Ground, controller: Controller, tmp_path: pathlib.Path
+) -> None:
+    ground.fresh(SMC)
+    forms = {
+        form: f"{tmp_path}/{{{{ inventory_hostname }}}}.{form}" for form in ("json", "nagios", "prometheus", "junit")
+    }
+    output = json.dumps({"health_output": forms})
+    controller.play("playbooks/health.yml", "-l", SMC, "-e", output, "--check")
+    assert list(tmp_path.iterdir()) == []
+    controller.play("playbooks/health.yml", "-l", SMC, "-e", output)
+    assert json.loads((tmp_path / f"{SMC}.json").read_text(encoding="utf-8"))["serviceId"] == SMC
+    assert (tmp_path / f"{SMC}.nagios").read_text(encoding="utf-8").startswith("HEALTH ")
+    assert f'tradeops_health_level{{site="{SMC}"}}' in (tmp_path / f"{SMC}.prometheus").read_text(encoding="utf-8")
+    assert "<testsuite" in (tmp_path / f"{SMC}.junit").read_text(encoding="utf-8")
+
+
+def test_the_latency_report_counts_what_took_too_long_and_draws_it(ground: Ground, controller: Controller) -> None:
+    ground.fresh(FLASHMM)
+    ground.faults(FLASHMM, {"kind": "hang", "path": "/ml/predictions", "times": 2, "seconds": 0.4})
+    played = controller.play("playbooks/latency.yml", "-l", FLASHMM, "-e", "latency_for=4", "-e", "latency_every=0.4")
+    (record,) = [r for r in played.results("Read the health", FLASHMM) if "after" in r]
+    points = record["after"]["series"]["latency"]["points"]
+    assert len(points) == 10
+    assert sum(value > 350 for _at, value in points) >= 2
+    assert "violations" in played.output and "p99" in played.output
+    assert "<polyline" in played.page and "350 ms" in played.page
+
+
+def test_a_watch_ends_when_it_is_bad_enough_and_people_hear_of_it(ground: Ground, controller: Controller) -> None:
+    ground.fresh(SMC)
+    controller.forget_messages()
+    watch = ("-e", "health_of=kpis", "-e", "monitor_for=60", "-e", "monitor_every=0.3", "-e", "monitor_until=fail")
+    playing = controller.start("playbooks/monitor.yml", "-l", SMC, *watch)
+    loss = threading.Timer(3.0, ground.control, ("PUT", f"/sites/{SMC}/settings", {"daily_pnl": -1500}))
+    loss.start()
+    played = playing.end()
+    loss.join()
+    assert played.code == 2 and played.seconds < 50, str(played)
+    assert "daily-loss is fail: 1500 USD: critical above 1000 USD" in played.text
+    assert {message["channel"] for message in controller.messages()} == {"pagerduty", "slack", "jira"}
+    assert ground.writes(SMC) == []
+
+
+def test_the_live_view_shows_every_check_and_ends_by_itself(ground: Ground, controller: Controller) -> None:
+    ground.fresh(BOOK)
+    done = run(controller, "monitor", "-l", BOOK, "-e", "monitor_for=2", "-e", "monitor_every=0.5")
+    assert done.returncode == 0, done.stdout
+    for name in ("latency-p95", "throughput", "migrations", "breakers", "memory", "healthy"):
+        assert name in done.stdout
+    assert "▁" in done.stdout

@@ -143,14 +143,17 @@ CASES |= {
 
 # A playbook that only reads: what has to be true is in tests/health; here it is that nothing is written.
 CASES |= {
-    name: [Case(sites, lambda truth: truth["state"] == "active", reads_only=True, settings=settings)]
-    for name, sites, settings in (
-        ("FM-HEALTH", FLASHMM, {}),
-        ("FM-KPI", FLASHMM, {"daily_pnl": 10.0}),
-        ("AT-HEALTH", AI, {}),
-        ("OB-HEALTH", BOOK, {}),
-        ("GM-HEALTH", GM, {}),
-        ("SM-HEALTH", SMC, {}),
+    name: [Case(sites, lambda truth: truth["state"] == "active", reads_only=True, settings=settings, faster=faster)]
+    for name, sites, settings, faster in (
+        ("FM-HEALTH", FLASHMM, {}, ()),
+        ("FM-KPI", FLASHMM, {"daily_pnl": 10.0}, ()),
+        ("AT-HEALTH", AI, {}, ()),
+        ("OB-HEALTH", BOOK, {}, ()),
+        ("GM-HEALTH", GM, {}, ()),
+        ("SM-HEALTH", SMC, {}, ()),
+        ("FM-LAT", FLASHMM, {}, ("-e", "latency_for=1", "-e", "latency_every=0.5")),
+        ("OB-MON", BOOK, {}, ("-e", "monitor_for=1", "-e", "monitor_every=0.5")),
+        ("SM-RISK", SMC, {"daily_pnl": 10.0}, ("-e", "monitor_for=1", "-e", "monitor_every=0.5")),
     )
 }
 

@@ -18,6 +18,7 @@ description:
     was. Without one it only reports.
   - What cannot be read, is too old, or gives no data is V(unknown), and V(unknown) never passes.
   - What a check may say is in C(docs/health.md).
+  - O(gate) and O(watch) are mutually exclusive.
 extends_documentation_fragment:
   - tradeops.core._site
   - tradeops.core._attributes
@@ -38,8 +39,8 @@ options:
     description:
       - The checks, each with a C(name), a C(kind) and the keys of its kind. The role P(tradeops.core.health#role) gives
         the variable C(health_checks) of the site here.
-      - Kinds are C(http), C(json), C(clock), C(tcp), C(certificate), C(postgresql), C(redis), C(kubernetes),
-        C(prometheus), C(alertmanager), C(disk), C(file), C(host) and C(platform).
+      - Kinds are C(http), C(json), C(clock), C(latency), C(tcp), C(certificate), C(postgresql), C(redis),
+        C(kubernetes), C(prometheus), C(alertmanager), C(disk), C(file), C(host) and C(platform).
       - C(warning) and C(critical) are ranges of Nagios, in quotes. V(80) raises the alarm above 80, V(95:) below 95,
         V(@10:20) from 10 to 20.
       - Without any, the platform's own health is asked.
@@ -111,6 +112,42 @@ options:
         type: list
         elements: str
         default: []
+  watch:
+    description: To read again and again instead of once. The result is of the last round, O(output) is written in each.
+    type: dict
+    suboptions:
+      for:
+        description: For so many seconds.
+        type: float
+        required: true
+      every:
+        description: Seconds from the beginning of one round to that of the next.
+        type: float
+        default: 1.0
+      until:
+        description: The verdict with which it ends at once. What is not known is worse than V(warn).
+        type: str
+        choices:
+          - never
+          - warn
+          - fail
+        default: never
+  output:
+    description: Files that are written, each as a whole, on the machine that makes the checks. Not in check mode.
+    type: dict
+    suboptions:
+      json:
+        description: As health+json (draft-inadarei-api-health-check).
+        type: path
+      nagios:
+        description: As the line of a plugin of Nagios, with its performance data.
+        type: path
+      prometheus:
+        description: As the text format of Prometheus, for the file reader of its node exporter.
+        type: path
+      junit:
+        description: As a suite of JUnit.
+        type: path
   postgresql:
     description:
       - The database of the site, with C(host), C(port), C(database), C(user), C(sslmode) and C(ca_path).
@@ -260,6 +297,12 @@ summary:
     problem:
       description: What does not pass.
       type: str
+statistics:
+  description: For each check its C(count), C(unread), C(violations), C(mean), C(median), C(p95), C(p99), C(smallest),
+    C(largest), C(name) and C(unit). V(null) for one that gave no number.
+  returned: with O(watch)
+  type: dict
+  sample: {}
 before:
   description: What was observed first. Empty when nothing was read.
   returned: always
@@ -284,6 +327,9 @@ after:
     held_seconds:
       description: For how long it had been good enough for the gate at the end.
       type: float
+    series:
+      description: With O(watch), what the charts of the report are drawn from.
+      type: dict
   sample:
     health: pass
     state: healthy

@@ -42,21 +42,6 @@ class Moment(str):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Alert:
-    """The rule that is made of a check. ``query`` (PromQL) gives what the thresholds of the check are put on."""
-
-    query: str
-    for_: str = "2m"
-    every: str = ""
-
-    def check(self) -> t.Any:
-        for key, text in (("for", self.for_), ("every", self.every)):
-            if text and not re.fullmatch(r"(\d+[smhdw])+", text):
-                return (key,), f"{text!r} is no duration of Prometheus, such as '2m' or '1h30m'"
-        return None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
     """What all kinds have in common.
 
@@ -75,7 +60,6 @@ class Check:
     timeout: float = 5.0
     max_age: t.Optional[float] = None
     retries: t.Optional[Retries] = None
-    alert: t.Optional[Alert] = None
 
     def check(self) -> t.Any:
         if not _NAME.fullmatch(self.name):
@@ -84,8 +68,6 @@ class Check:
             return ("timeout",), f"{self.timeout:g} is not more than 0 and at most {_LONGEST:g} seconds"
         if self.max_age is not None and self.max_age <= 0:
             return ("max_age",), f"{self.max_age:g} is not more than 0 seconds"
-        if self.alert and not (self.warning or self.critical):
-            return ("alert",), "an alert needs a warning or critical threshold"
         return self.special()
 
     def special(self) -> t.Any:
@@ -145,6 +127,27 @@ class Clock(_Addressed):
     as_of: t.Optional[Expression] = None
     auth: t.Optional[str] = None
     unit: str = "s"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """One request of the platform."""
+
+    path: str
+    service: str = "api"
+    auth: t.Optional[str] = None
+    query: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Latency(Check):
+    """How long some requests of the platform take, one after the other, in milliseconds."""
+
+    requests: list[Step]
+    unit: str = "ms"
+
+    def special(self) -> t.Any:
+        return None if self.requests else (("requests",), "at least one request is needed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -315,6 +318,7 @@ KINDS: dict[str, type[Check]] = {
     "http": Http,
     "json": Json,
     "clock": Clock,
+    "latency": Latency,
     "tcp": Tcp,
     "certificate": Certificate,
     "postgresql": PostgreSQL,

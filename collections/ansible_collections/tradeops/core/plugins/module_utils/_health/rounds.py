@@ -39,6 +39,8 @@ class Watch:
     believed: Level | None = None
     newest: Judged | None = None
     values: list[tuple[float, float]] = dataclasses.field(default_factory=list)
+    taken: int = 0
+    violations: int = 0
 
     @property
     def longest(self) -> float:
@@ -50,6 +52,8 @@ class Watch:
         for seen in found:
             self.levels = [*self.levels, seen.level][-_KEPT:]
             self.newest = seen
+            self.taken += 1
+            self.violations += seen.level != "pass"
             if isinstance(seen.value, (int, float)):
                 self.values.append((seen.at, float(seen.value)))
         # A window that was cut short by the end of the time is taken for its last reading.
@@ -87,7 +91,7 @@ def read_all(watches: t.Sequence[Watch], site: Site, given: t.Mapping[str, t.Any
 
 def silent(check: Check) -> Level:
     """Return what it means that nothing answers: where that is the question it fails, else nothing is known."""
-    asks = check.kind in ("http", "tcp") or getattr(check, "read", "") == "ping"
+    asks = check.kind in ("http", "latency", "tcp") or getattr(check, "read", "") == "ping"
     return "fail" if asks else "unknown"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import time
 import typing as t
 
@@ -16,11 +17,13 @@ from .._common.outcome import Object, Seen
 from .._common.typed import Data
 from .._common.waiter import Deadline
 from .._platform.verbs.run import Run
+from . import outputs
 from .asked import Asked
 from .checks import Group, Maintenance, Platform, parse_checks, parse_groups, parse_maintenance
 from .hysteresis import Retries
 from .probes.table import prepare
 from .rounds import Watch, read_all
+from .statistics import summarise, thinned
 from .thresholds import LEVELS, Level, rank
 from .verdict import Result, Verdict, compose
 
@@ -49,6 +52,23 @@ class Gate:
         return f"{self.at_least} for {self.for_:g} s"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Watching:
+    """To be looked at again every ``every`` seconds, for ``for`` seconds, or ``until`` the verdict is that bad."""
+
+    for_: float
+    every: float = 1.0
+    until: t.Literal["never", "warn", "fail"] = "never"
+
+    def check(self) -> t.Any:
+        if not 0 < self.every <= self.for_ <= 86400:
+            return ("for",), f"{self.for_:g} must be at least every ({self.every:g}), that more than 0, at most 86400"
+        return None
+
+    def enough(self, level: Level) -> bool:
+        return self.until != "never" and rank(level) >= rank(self.until)
+
+
 @dataclasses.dataclass
 class Watched:
     """What was seen of a site: the verdict of the first round and of the last one."""
@@ -67,6 +87,7 @@ class Health:
         site = run.site.name
         self._run = run
         self._given = given
+        self._site = site
         checks = parse_checks(site, given["checks"]) or [Platform(name="platform", kind="platform")]
         self._groups: list[Group] = parse_groups(site, given["groups"], checks)
         self.maintenance: Maintenance | None = parse_maintenance(site, given["maintenance"], checks)
@@ -80,7 +101,35 @@ class Health:
         read_all(self.watches, self._run.site, self._given, deadline)
         now = datetime.datetime.now(datetime.UTC)
         results = [watch.result(self.maintenance, now) for watch in self.watches]
-        return compose(results, self._groups, self.maintenance), results
+        verdict = compose(results, self._groups, self.maintenance)
+        if not self._run.gate.check_mode:
+            outputs.write(self._site, self._given["output"] or {}, self._tell(verdict, results, now))
+        return verdict, results
+
+    def _tell(self, verdict: Verdict, results: list[Result], now: datetime.datetime) -> outputs.Told:
+        clean = self._run.site.redactor.clean
+        return outputs.Told(
+            site=self._site,
+            verdict=verdict.level,
+            state=clean(verdict.state),
+            explain=clean(verdict.explain),
+            checks=clean([_row(result) for result in results]),
+            at=now.isoformat(timespec="seconds"),
+            unix=round(now.timestamp(), 3),
+        )
+
+    def keep_watching(self, watching: Watching, deadline: Deadline) -> Watched:
+        """Read again and again, at even intervals, until the time is over."""
+        began = time.monotonic()
+        verdict, results = self.look(deadline)
+        seen = Watched(verdict, verdict, results, 1)
+        while (turn := seen.rounds * watching.every) < watching.for_ and not watching.enough(seen.last.level):
+            deadline.pause(max(0.0, began + turn - time.monotonic()))
+            if deadline.over:
+                break
+            seen.last, seen.results = self.look(deadline)
+            seen.rounds += 1
+        return seen
 
     def watch(self, gate: Gate | None, deadline: Deadline) -> Watched:
         """Read once, or until the gate is passed or its time is over."""
@@ -116,10 +165,30 @@ def ensure_health(run: Run, given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         raise InputError(
             f"{run.site.name}: gate: for ({gate.for_:g} s) does not fit into {within:g} s; give more in gate.within."
         )
+    watching = Data(given["watch"], f"{run.site.name}: watch").read(Watching) if given["watch"] else None
     health = Health(run, given)
-    run.deadline.seconds = within
-    seen = health.watch(gate, run.deadline)
-    return _report(run, gate, health.maintenance, seen)
+    # The last round of a watch has the time that it needs.
+    run.deadline.seconds = watching.for_ + given["wait_timeout"] if watching else within
+    seen = health.keep_watching(watching, run.deadline) if watching else health.watch(gate, run.deadline)
+    result = _report(run, gate, health.maintenance, seen)
+    if watching:
+        result["statistics"] = {watch.check.name: _statistics(watch) for watch in health.watches}
+        result["after"]["series"] = {watch.check.name: _series(watch) for watch in health.watches if watch.values}
+    return result
+
+
+def _statistics(watch: Watch) -> dict[str, t.Any] | None:
+    values = [value for _at, value in watch.values]
+    found = summarise(values, unread=watch.taken - len(values), violations=watch.violations)
+    return {"name": watch.check.name, "unit": watch.check.unit, **dataclasses.asdict(found)} if found else None
+
+
+def _series(watch: Watch) -> dict[str, t.Any]:
+    """Return what a chart of the readings needs: seconds since the first one, and the thresholds that are numbers."""
+    start = watch.values[0][0]
+    limits = [found.end for found in (watch.check.warning, watch.check.critical) if found and not math.isinf(found.end)]
+    points = [[round(at - start, 2), value] for at, value in thinned(watch.values)]
+    return {"unit": watch.check.unit, "points": points, "limits": limits}
 
 
 def _report(run: Run, gate: Gate | None, maintenance: Maintenance | None, seen: Watched) -> dict[str, t.Any]:

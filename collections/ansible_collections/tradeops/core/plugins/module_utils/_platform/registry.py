@@ -11,6 +11,7 @@ import typing as t
 
 from .._common.argspec import OPERATION, SITE, ArgumentSpec
 from .._common.outcome import Outcome
+from .._health.outputs import FORMS
 from .._health.verb import ensure_health
 from . import kubernetes
 from .verbs import controls, info
@@ -142,9 +143,19 @@ _HEALTH = ArgumentSpec(
                 "checks": {"type": "list", "elements": "str", "default": []},
             },
         },
+        "watch": {
+            "type": "dict",
+            "options": {
+                "for": {"type": "float", "required": True},
+                "every": {"type": "float", "default": 1.0},
+                "until": {"type": "str", "choices": ["never", "warn", "fail"], "default": "never"},
+            },
+        },
+        "output": {"type": "dict", "options": {form: {"type": "path"} for form in FORMS}},
         "postgresql": {"type": "dict"},
         "redis": {"type": "dict"},
-    }
+    },
+    mutually_exclusive=(("gate", "watch"),),
 )
 _LIMITS = {
     "type": "dict",

@@ -13,6 +13,7 @@ import typing as t
 import jinja2
 
 from ansible_collections.tradeops.core.plugins.module_utils._evidence.chain import canonical
+from ansible_collections.tradeops.core.plugins.module_utils._evidence.chart import charts
 from ansible_collections.tradeops.core.plugins.module_utils._evidence.history import Step
 from ansible_collections.tradeops.core.plugins.module_utils._evidence.summary import Evidence, amount
 from ansible_collections.tradeops.core.plugins.module_utils._evidence.timeline import draw, seconds
@@ -43,6 +44,9 @@ MEANINGS = {
     "unproven": "no proof of the effect: treat it as not done",
     "unreachable": "the system did not answer",
 }
+# The levels of a health check, and the word whose colour each has.
+LEVELS = {"pass": "✓", "warn": "!", "unknown": "?", "fail": "✕"}
+TONES = {"pass": "proven", "warn": "ordered", "unknown": "unreachable", "fail": "unproven"}
 _FIRST_KEYS = ("state", "open_orders", "positions", "before", "after")
 _UNDONE = frozenset({"refused", "failed", "unproven", "unreachable"})
 
@@ -63,9 +67,11 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(signs=SIGNS, meanings=MEANINGS)
+    environment.globals.update(signs=SIGNS, meanings=MEANINGS, levels=LEVELS, tones=TONES)
     environment.filters.update(
         amount=_amount,
+        by_level=_by_level,
+        charts=charts,
         clock=_clock,
         ordered=_ordered,
         undone=undone,
@@ -106,6 +112,14 @@ def _is_undone(item: dict[str, t.Any]) -> bool:
 def _amount(value: t.Any) -> str:
     number = amount(value)
     return "—" if number is None else f"{number:,}"
+
+
+def _by_level(checks: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Return the checks of a health step, the bad ones first; what has no level that we know is left out."""
+    order = [*LEVELS][::-1]
+    return sorted(
+        (item for item in checks if item.get("result") in LEVELS), key=lambda item: order.index(item["result"])
+    )
 
 
 def _ordered(values: dict[str, t.Any]) -> list[tuple[str, t.Any]]:

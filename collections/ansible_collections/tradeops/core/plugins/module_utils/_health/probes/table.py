@@ -21,6 +21,7 @@ PROBES: dict[str, Probe] = {
     "http": web.http,
     "json": web.json_value,
     "clock": web.clock,
+    "latency": web.latency,
     "tcp": web.tcp,
     "certificate": web.certificate,
     "postgresql": stores.postgresql,
@@ -56,11 +57,12 @@ def prepare(check: Check, asked: Asked) -> None:
             raise InputError(f"{name}: neither it nor tradeops_namespace says the namespace. Nothing was read.")
     if check.kind == "platform":
         platforms.prepare(any_check, asked)
-    if getattr(any_check, "path", None) and hasattr(any_check, "service"):
-        _known(name, "service", any_check.service, asked.site.profile.services)
-        if getattr(any_check, "auth", None):
-            _known(name, "auth", any_check.auth, asked.site.profile.auth)
-        asked.site.check(web.request_of(any_check))
+    addressed = [any_check] if getattr(any_check, "path", None) and hasattr(any_check, "service") else []
+    for one in [*addressed, *(any_check.requests if check.kind == "latency" else [])]:
+        _known(name, "service", one.service, asked.site.profile.services)
+        if getattr(one, "auth", None):
+            _known(name, "auth", one.auth, asked.site.profile.auth)
+        asked.site.check(web.request_of(one))
     token = getattr(any_check, "token", None)
     if token and asked.secret(token) is None:
         raise InputError(f"{name}: tradeops_secrets has no {token!r}. Nothing was read.")

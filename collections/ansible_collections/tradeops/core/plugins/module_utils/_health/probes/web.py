@@ -21,7 +21,7 @@ from ..._platform.dial import dial
 from ..._platform.http import Reply
 from ..._platform.profile import Request
 from ..asked import Asked
-from ..checks import Certificate, Clock, Http, Json, Tcp
+from ..checks import Certificate, Clock, Http, Json, Latency, Tcp
 from ..reading import NoAnswer, Reading, Unreadable
 
 _DAY = 86400.0
@@ -69,6 +69,17 @@ def json_value(check: Json, asked: Asked) -> Reading:
     if number is None:
         raise Unreadable(f"{check.value} gives {value!r}, which is no number")
     return Reading(number, where, taken)
+
+
+def latency(check: Latency, asked: Asked) -> Reading:
+    began = time.monotonic()
+    try:
+        for step in check.requests:
+            asked.site.get(request_of(step), asked.deadline, attempts=1)
+    except CallError as exc:
+        raise NoAnswer(str(exc)) from exc
+    milliseconds = (time.monotonic() - began) * 1000
+    return Reading(round(milliseconds, 2), " then ".join(asked.site.url(request_of(step)) for step in check.requests))
 
 
 def clock(check: Clock, asked: Asked) -> Reading:

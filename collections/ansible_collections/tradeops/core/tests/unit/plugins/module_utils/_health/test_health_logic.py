@@ -149,7 +149,8 @@ TCP = {"name": "port", "kind": "tcp", "host": "h", "port": 80}
         ({"name": "p", "kind": "postgresql", "server": {"hst": "h"}}, "server: unknown key 'hst'"),
         ({"name": "k", "kind": "kubernetes", "workload": "web"}, "'web' is not deployment/"),
         ({"name": "s", "kind": "platform", "read": "state"}, "states: they belong to read: state"),
-        ({**TCP, "alert": {"query": "up"}}, "an alert needs a warning or critical threshold"),
+        ({"name": "l", "kind": "latency", "requests": []}, "requests: at least one request is needed"),
+        ({"name": "l", "kind": "latency", "requests": [{"pth": "/"}]}, r"requests\[0\].pth: unknown key"),
         ("port", r"checks\[0\]: kind None is not one of"),
     ],
 )

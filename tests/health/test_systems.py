@@ -201,7 +201,7 @@ def test_a_shell_gets_the_status_of_the_order_book(ground: Ground, controller: C
     ground.control("PUT", f"/sites/{BOOK}/settings", {"latency_p95_ms": 50})
     done = run(controller, "health", "-l", BOOK)
     assert (done.returncode, f"HEALTH WARNING - {BOOK} is slow" in done.stdout) == (1, True), done.stdout
-    assert "latency-p95=50ms;20;" in done.stdout
+    assert "latency-p95=50.0ms;20;" in done.stdout
     ground.faults(BOOK, {"kind": "dead"})
     try:
         done = run(controller, "health", "-l", BOOK)

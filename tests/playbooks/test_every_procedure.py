@@ -144,6 +144,7 @@ CASES |= {
 # A playbook that only reads: what has to be true is in tests/health; here it is that nothing is written.
 CASES |= {
     name: [Case(sites, lambda truth: truth["state"] == "active", reads_only=True, settings=settings, faster=faster)]
+    * (2 if name.endswith("-ALERT") else 1)
     for name, sites, settings, faster in (
         ("FM-HEALTH", FLASHMM, {}, ()),
         ("FM-KPI", FLASHMM, {"daily_pnl": 10.0}, ()),
@@ -153,6 +154,9 @@ CASES |= {
         ("SM-HEALTH", SMC, {}, ()),
         ("FM-LAT", FLASHMM, {}, ("-e", "latency_for=1", "-e", "latency_every=0.5")),
         ("OB-MON", BOOK, {}, ("-e", "monitor_for=1", "-e", "monitor_every=0.5")),
+        ("FM-ALERT", FLASHMM, {"daily_pnl": 10.0}, ()),
+        ("GM-ALERT", GM, {}, ()),
+        ("SM-ALERT", SMC, {"daily_pnl": 10.0}, ()),
         ("SM-RISK", SMC, {"daily_pnl": 10.0}, ("-e", "monitor_for=1", "-e", "monitor_every=0.5")),
     )
 }

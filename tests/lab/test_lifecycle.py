@@ -84,7 +84,7 @@ class Lab:
 
 
 def finish(process: subprocess.Popen[str], status: int = 0) -> dict[str, t.Any]:
-    output, progress = process.communicate(timeout=60)
+    output, progress = process.communicate(timeout=180)
     assert process.returncode == status, progress
     answer: dict[str, t.Any] = json.loads(output)
     return answer
@@ -145,7 +145,7 @@ def labs() -> collections.abc.Iterator[tuple[Lab, Lab]]:
         yield pair
     finally:
         for lab in pair:
-            lab.begin("down", "--purge").communicate(timeout=60)
+            lab.begin("down", "--purge").communicate(timeout=180)
         shutil.rmtree(base)
 
 

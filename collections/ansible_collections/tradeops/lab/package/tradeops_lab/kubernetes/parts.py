@@ -11,6 +11,8 @@ import pathlib
 import signal
 import typing as t
 
+import yaml
+
 from ..folder import Folder, write_private
 from ..part import Part
 from ..plan import KubernetesPlan, Plan
@@ -220,10 +222,14 @@ class Nodes(_Server):
 
     name, program = "nodes", "kwok"
 
+    async def prepare(self) -> None:
+        documents = "---\n".join(f"{json.dumps(stage)}\n" for stage in _stages())
+        write_private(self.place / "stages.yml", documents)
+
     def options(self) -> dict[str, t.Any]:
         return {
             "kubeconfig": self.place / ADMIN,
-            "config": _STAGES,
+            "config": self.place / "stages.yml",
             "manage-all-nodes": "true",
             "node-lease-duration-seconds": 0,  # nobody watches the nodes
             "node-ip": HOST,
@@ -233,6 +239,16 @@ class Nodes(_Server):
             "tls-cert-file": self.place / authority.SERVER,
             "tls-private-key-file": self.place / authority.SERVER_KEY,
         }
+
+
+def _stages() -> t.Iterator[dict[str, t.Any]]:
+    """What ``stages.yml`` says, as kwok wants to hear it."""
+    document = yaml.safe_load(_STAGES.read_text(encoding="utf-8"))
+    for kind, key in (("Node", "nodes"), ("Pod", "pods")):
+        for stage in document[key]:
+            spec = {"resourceRef": {"apiGroup": "v1", "kind": kind}, **stage}
+            name = spec.pop("name")
+            yield {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "Stage", "metadata": {"name": name}, "spec": spec}
 
 
 STAGES: tuple[tuple[type[_Server], ...], ...] = ((Etcd,), (ApiServer,), (Controllers, Scheduler, Nodes))

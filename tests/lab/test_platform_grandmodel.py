@@ -127,7 +127,7 @@ def test_account_links_and_feeds_follow_the_agents(ground: Ground) -> None:
     scale(ground, data_handler=0)
     assert get(ground, "/data/feeds")["feeds"] == [{"name": "rithmic", "connected": False, "age_seconds": None}]
     links = {link["from"]: link["status"] for link in get(ground, "/agents/communication")["links"]}
-    assert links == {"data-handler": "silent", "strategic-marl": "ok", "tactical-marl": "ok"}
+    assert links == {"data-handler": "idle", "strategic-marl": "ok", "tactical-marl": "ok"}
     scale(ground)
     ground.control("PUT", f"/sites/{SITE}/settings", {"silent_agents": ["tactical-marl"]})
     links = {link["from"]: link["status"] for link in get(ground, "/agents/communication")["links"]}

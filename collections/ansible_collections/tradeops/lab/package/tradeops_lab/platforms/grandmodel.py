@@ -62,7 +62,7 @@ def trading_state(settings: Row) -> str:
 
 async def system_status(call: Call) -> t.Any:
     agents = _agents(await call.engine.settings())
-    degraded = any(agent["status"] != "healthy" for agent in agents)
+    degraded = any(agent["status"] == "degraded" for agent in agents)  # scaled to 0 on purpose is not ill
     return {
         "status": "degraded" if degraded else "healthy",
         "trading": call.platform.word(await call.engine.state()),
@@ -111,13 +111,15 @@ async def account(call: Call) -> t.Any:
 
 
 async def communication(call: Call) -> t.Any:
-    """Whether each agent hears the one before it; a link without a ready pod at one end is silent."""
+    """Whether each agent hears the one before it. A link to one that is scaled to 0 on purpose is idle."""
     values = await call.engine.settings()
-    ready = {agent["name"]: agent["ready"] for agent in _agents(values)}
+    agents = {agent["name"]: agent for agent in _agents(values)}
     links = []
     for sender, receiver in LINKS:
-        up = bool(ready.get(sender) and ready.get(receiver)) and sender not in values["silent_agents"]
-        links.append({"from": sender, "to": receiver, "status": "ok" if up else "silent"})
+        ends = [agents.get(name, {"replicas": 0, "ready": 0}) for name in (sender, receiver)]
+        up = all(end["ready"] for end in ends) and sender not in values["silent_agents"]
+        status = "idle" if not all(end["replicas"] for end in ends) else "ok" if up else "silent"
+        links.append({"from": sender, "to": receiver, "status": status})
     return {"links": links, "as_of": await call.engine.now()}
 
 

@@ -140,6 +140,14 @@ def _play_all(lab: Lab, quiet: bool) -> None:
 
     _trading_day(lab, quiet)
 
+    chapter("A maintenance window on each system, out of its time: halted, maintained, resumed")
+    window = ("-l", "primary", "-e", "tradeops_confirm=primary", "-e", "maintenance_window_name=weekly")
+    play("maintenance_window.yml", *window, succeeds=False, quiet=quiet)
+    quick = ("-e", "maintenance_window_health_hold=1", "-e", "maintenance_window_override='a drill'")
+    play("maintenance_window.yml", *window, *quick, *reason("weekly maintenance"), quiet=quiet)
+    for site in lab.sites:
+        expect(lab, site, state="active")
+
     chapter("Each journal is checked against the chain head that its page shows")
     for page in sorted(JOURNALS.glob("*.html")):
         verify(page)

@@ -16,6 +16,7 @@ from procedure_table import COVERED
 from simulator_ground import Ground
 
 Truth = dict[str, t.Any]
+LONGEST = 300.0  # s for one run: a window has many steps
 
 FLASHMM = ("flashmm-primary", "flashmm-dr")
 AI = ("ai-trading-primary",)
@@ -225,7 +226,8 @@ def rehearse(ground: Ground, controller: Controller, command: list[str], case: C
 
     def play(*more: str) -> tuple[Played, list[str]]:
         ground.forget(*case.sites)
-        played = controller.play(*command, *case.faster, *more)
+        played = controller.start(*command, *case.faster, *more).end(LONGEST)
+        assert played.code == 0, str(played)
         return played, [f"{site}: {write}" for site in case.sites for write in ground.writes(site)]
 
     def count() -> list[int]:

@@ -192,7 +192,8 @@ def _current(site: str, window: Window, shelf: Shelf, given: Parameters, gate: G
     if record and record.unfinished:
         return record
     if gate.check_mode:  # nothing was opened: this is how it would be
-        return _begin(site, window, {**given, "override": given["override"] or "check"}, now)
+        asked = {"override": given["override"] or "check", "approver": given["approver"] or "check"}
+        return _begin(site, window, {**given, **asked}, now)
     raise InputError(f"{site}: the window {window.name} is not open.")
 
 

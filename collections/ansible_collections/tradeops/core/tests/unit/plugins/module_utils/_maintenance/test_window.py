@@ -69,6 +69,7 @@ def test_outside_of_it_nothing_is_opened_without_an_override(site: Site) -> None
 def test_check_mode_keeps_nothing(site: Site) -> None:
     assert site.ask("opened", 5, check_mode=True)["result"] == "planned"
     assert site.note("packages", 5, check_mode=True)["begin"] is True
+    assert site.note("packages", 5, check_mode=True, name="patch")["begin"] is True
     assert not (site.folder / "records").exists()
 
 

@@ -111,6 +111,7 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
     assert variables["smc-agent-dr"]["tradeops_runtime"] == "supervisor"
     assert variables["smc-agent-dr"]["tradeops_supervisor"] == {
         "config": str(tmp_path / "run" / "supervisord.conf"),
+        "supervisorctl": str(pathlib.Path(sys.executable).with_name("supervisorctl")),
         "group": "smc-agent-dr",
     }
     cluster = variables["grandmodel-dr"]

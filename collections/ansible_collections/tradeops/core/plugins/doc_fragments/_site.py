@@ -70,7 +70,8 @@ options:
   workloads:
     description:
       - What runs at the site, in the order in which it starts. Each entry has a V(name) and may have a V(stage) (those
-        of one stage start together), V(replicas) (the usual number) and a V(budget) in seconds.
+        of one stage start together), V(stops) (its place in stopping, if that is not the reverse), V(replicas) (the
+        usual number) and a V(budget) in seconds.
       - Where trading is told by numbers of pods, these numbers go before those of the profile.
     type: list
     elements: dict

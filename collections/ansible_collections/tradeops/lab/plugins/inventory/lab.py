@@ -47,6 +47,7 @@ import json
 import os
 import pathlib
 import socket
+import sys
 import typing as t
 import urllib.parse
 
@@ -76,7 +77,11 @@ class InventoryModule(BaseInventoryPlugin):
             self._add(name, site, lab)
             if site.get("supervised"):
                 inventory.set_variable(name, "tradeops_runtime", "supervisor")
-                supervisor = {"config": str(folder / "run" / "supervisord.conf"), "group": name}
+                supervisor = {
+                    "config": str(folder / "run" / "supervisord.conf"),
+                    "group": name,
+                    "supervisorctl": str(pathlib.Path(sys.executable).with_name("supervisorctl")),
+                }
                 inventory.set_variable(name, "tradeops_supervisor", supervisor)
             models = folder / "run" / "models" / name
             if models.is_dir():

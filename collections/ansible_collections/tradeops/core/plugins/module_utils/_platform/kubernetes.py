@@ -262,10 +262,12 @@ def equipped(profile: Profile, numbers: t.Mapping[str, int] | None = None) -> Pr
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """One entry of ``tradeops_workloads``. ``replicas``: its usual number. ``budget``: seconds to be proven in."""
+    """One entry of ``tradeops_workloads``. ``stops``: its place in stopping. ``replicas``: its usual number.
+    ``budget``: seconds to be proven in."""
 
     name: str
     stage: int = 1
+    stops: int = -1
     replicas: int | None = None
     budget: float | None = None
 
@@ -279,14 +281,20 @@ def facts(given: t.Iterable[t.Mapping[str, t.Any]], site: str) -> list[Fact]:
             problem = f"entry {number} has " + ("no name" if not name else f"the name {name!r} once more or as no text")
             raise InputError(f"{site}: tradeops_workloads: {problem}. Nothing was sent.")
         stage, replicas, budget = entry.get("stage", 1), entry.get("replicas"), entry.get("budget")
-        for key, value, kind in (("stage", stage, int), ("replicas", replicas, int), ("budget", budget, (int, float))):
+        stops = entry.get("stops")
+        for key, value, kind in (
+            ("stops", stops, int),
+            ("stage", stage, int),
+            ("replicas", replicas, int),
+            ("budget", budget, (int, float)),
+        ):
             fits = isinstance(value, kind) and not isinstance(value, bool) and 0 <= value < math.inf
             if value is not None and not (fits and (key != "budget" or value > 0)):
                 raise InputError(
                     f"{site}: tradeops_workloads: {key} of {name} is {value!r}; give a number, "
                     f"{'more than 0' if key == 'budget' else '0 or more, without a fraction'}. Nothing was sent."
                 )
-        found[name] = Fact(name, stage, replicas, budget)
+        found[name] = Fact(name, stage, -stage if stops is None else stops, replicas, budget)
     return list(found.values())
 
 

@@ -197,8 +197,10 @@ def _check_autoscalers(run: Run, goals: t.Iterable[Goal]) -> None:
 
 
 def _stages(goals: t.Sequence[Goal], *, backwards: bool) -> list[list[Goal]]:
-    ordered = sorted(goals, key=lambda goal: goal.fact.stage, reverse=backwards)
-    return [list(stage) for _number, stage in itertools.groupby(ordered, key=lambda goal: goal.fact.stage)]
+    def place(goal: Goal) -> int:
+        return goal.fact.stops if backwards else goal.fact.stage
+
+    return [list(stage) for _number, stage in itertools.groupby(sorted(goals, key=place), key=place)]
 
 
 def _take(run: Run, wish: Wish, stage: t.Sequence[Goal], progress: Progress) -> None:

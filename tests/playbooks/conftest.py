@@ -23,7 +23,7 @@ SITES = (
 
 @pytest.fixture(scope="session")
 def ground() -> t.Iterator[Ground]:
-    lab = Ground(*SITES)
+    lab = Ground(*SITES, kubernetes=True)
     yield lab
     lab.down()
 

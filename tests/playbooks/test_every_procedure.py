@@ -8,6 +8,9 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import pathlib
+import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -23,6 +26,7 @@ AI = ("ai-trading-primary",)
 BOOK = ("adaptive-order-book-primary",)
 SMC = ("smc-agent-primary",)
 GM = ("grandmodel-primary",)
+SERVICES = {"data_collector", "strategy_engine", "risk_manager", "trade_executor", "scheduler", "export", "maintenance"}
 PLATFORMS: tuple[tuple[str, ...], ...] = (FLASHMM, AI, BOOK, SMC, GM)
 CUT = {"max_daily_loss": 4000, "max_leverage": 2.4, "max_position": 200000}  # 20 % less than inventories/ say
 
@@ -46,11 +50,24 @@ def percentages(truth: Truth) -> set[float]:
     return set(truth["rollouts"].values())
 
 
+def ready(truth: Truth, **numbers: int) -> bool:
+    """Whether so many pods of Deployments are wanted and ready, in the cluster itself."""
+    return all(truth["pods"][name.replace("_", "-")] == (number, number) for name, number in numbers.items())
+
+
+def scaled(truth: Truth, pods: int, connections: str, memory: str) -> bool:
+    """How FlashMM is scaled by hand: its autoscaler is gone."""
+    config = truth["config"]["flashmm-config"], truth["config"]["redis-config"]
+    said = config[0]["DATABASE_MAX_CONNECTIONS"], config[1]["maxmemory"]
+    return ready(truth, flashmm_app=pods) and said == (connections, memory) and not truth["autoscalers"]
+
+
 @dataclasses.dataclass
 class Case:
     """``state``, ``settings`` and ``open_breakers`` make the sites what they are. ``truth`` looks at what the lab
     says of each site afterwards. ``faster``: what the test adds to the command, so that it waits less. ``grows`` is a
-    query: a number in the site's database that only the real run may raise.
+    query: a number in the site's database that only the real run may raise. ``stopped``: no service of the site runs.
+    ``pods``: numbers that Deployments of the site have.
     """
 
     sites: tuple[str, ...]
@@ -60,13 +77,50 @@ class Case:
     open_breakers: bool = False
     faster: tuple[str, ...] = ()
     reads_only: bool = False
+    stopped: bool = False
+    pods: dict[str, int] = dataclasses.field(default_factory=dict)
     grows: str = ""
 
 
 MAINTAINED = "SELECT sum(vacuum_count + analyze_count)::int AS n FROM pg_stat_user_tables"
 ARCHIVED = "SELECT count(*)::int AS n FROM pg_class c WHERE c.relname = '{}' AND pg_relation_size(c.oid) > 0"
 CASES: dict[str, list[Case]] = {
-    "FM-STOP": [Case(FLASHMM, halted), Case(FLASHMM, flat)],
+    "FM-STOP": [
+        Case(FLASHMM, halted),
+        Case(FLASHMM, flat),
+        Case(FLASHMM, lambda truth: halted(truth) and ready(truth, flashmm_app=3)),
+    ],
+    "FM-SCALE": [
+        Case(FLASHMM, lambda truth: scaled(truth, 5, "50", "2gb")),
+        Case(FLASHMM, lambda truth: scaled(truth, 2, "20", "1gb")),
+        Case(FLASHMM, lambda truth: truth["autoscalers"]["flashmm-hpa"]["maxReplicas"] == 20),
+    ],
+    "FM-HPA": [
+        Case(
+            FLASHMM,
+            lambda truth: truth["autoscalers"]["flashmm-hpa"]["behavior"]["scaleDown"]["policies"][0]["value"] == 10,
+        )
+    ],
+    "GM-HALT": [
+        Case(
+            GM,
+            lambda truth: (
+                flat(truth, "stopped") and ready(truth, strategic_marl=0, tactical_marl=0, execution_engine=0)
+            ),
+        ),
+        Case(GM, lambda truth: truth["gateway"] == ("ClusterIP", "isolated")),
+        Case(GM, lambda truth: truth["gateway"] == ("LoadBalancer", None)),
+    ],
+    "AT-SHUT": [
+        Case(AI, lambda truth: truth["listening"] == set() and truth["maintenance"] == "maintenance"),
+    ],
+    # The requests of AI Trading are none of theirs: what they do is done to processes.
+    "AT-START": [Case(AI, lambda truth: truth["listening"] == SERVICES, stopped=True, reads_only=True)],
+    "AT-RESTART": [
+        Case(AI, lambda truth: truth["restarted"] == SERVICES, reads_only=True),
+        Case(AI, lambda truth: truth["restarted"] == {"export"}, reads_only=True),
+        Case(AI, lambda truth: truth["restarted"] == SERVICES, reads_only=True),
+    ],
     "FM-PNL": [
         Case(
             FLASHMM,
@@ -79,15 +133,21 @@ CASES: dict[str, list[Case]] = {
     "OB-STOP": [
         Case(
             BOOK,
-            lambda truth: halted(truth) and breakers(truth) == {True} and percentages(truth) == {0},
+            lambda truth: (
+                halted(truth)
+                and breakers(truth) == {True}
+                and percentages(truth) == {0}
+                and ready(truth, trading_service=1)
+            ),
             faster=("-e", "emergency_stop_abort_window=1"),
         )
     ],
     "OB-RESUME": [
         Case(
             BOOK,
-            lambda truth: truth["state"] == "active" and breakers(truth) == {False},
+            lambda truth: truth["state"] == "active" and breakers(truth) == {False} and ready(truth, trading_service=4),
             state="halted",
+            pods={"trading-service": 1},
             open_breakers=True,
             faster=("-e", "emergency_resume_health_hold=0.5"),
         )
@@ -223,6 +283,7 @@ def rehearse(ground: Ground, controller: Controller, command: list[str], case: C
         if case.open_breakers:
             ground.call(site, "POST", "/admin/circuit-breaker/activate-all", {"reason": "test"})
         ground.settled(site)
+        _arrange(ground, site, case)
 
     def play(*more: str) -> tuple[Played, list[str]]:
         ground.forget(*case.sites)
@@ -236,13 +297,70 @@ def rehearse(ground: Ground, controller: Controller, command: list[str], case: C
     before = count()
     planned, none = play("--check")
     counts = [before, count()]
+    services = {site: _services(ground, site) for site in case.sites}
     done, some = play()
-    truth = {site: ground.truth(site) for site in case.sites}
+    truth = {site: ground.truth(site) | _around(ground, site, services[site]) for site in case.sites}
     counts.append(count())
     # What only reads has nothing to leave alone.
     again, nothing = (done, some) if case.reads_only else play()
     grown = {site: [at[index] for at in counts] for index, site in enumerate(case.sites) if case.grows}
     return Rehearsal(planned, done, again, (none, some, nothing), truth, grown)
+
+
+def _arrange(ground: Ground, site: str, case: Case) -> None:
+    """Let the services of the site run or not, and its Deployments have other numbers of pods."""
+    if ground.lab["sites"][site].get("supervised"):
+        _supervisorctl(ground, "stop" if case.stopped else "start", f"{site}:*")
+    for name, number in case.pods.items():
+        path = f"apis/apps/v1 deployments/{name}/scale"
+        ground.kubernetes(site, "PATCH", path, {"spec": {"replicas": number}}, kind="merge-patch")
+        ground.until(lambda name=name, number=number: _pods(ground, site)[name] == (number, number), 30)  # type: ignore[misc]
+
+
+def _around(ground: Ground, site: str, services: dict[str, str]) -> Truth:
+    """What is so around a site: its services by their processes, and the objects of its namespace."""
+    now = _services(ground, site)
+    found: Truth = {
+        "listening": {service for service, pid in now.items() if pid},
+        "restarted": {service for service, pid in now.items() if pid and pid != services[service]},
+    }
+    if "namespace" not in ground.lab["sites"][site]:
+        return found
+    config = {item["metadata"]["name"]: item.get("data") for item in _objects(ground, site, "api/v1 configmaps")}
+    scalers = _objects(ground, site, "apis/autoscaling/v2 horizontalpodautoscalers")
+    ways = {item["metadata"]["name"]: item["spec"] for item in _objects(ground, site, "api/v1 services")}
+    ingresses = [item["spec"] for item in _objects(ground, site, "apis/networking.k8s.io/v1 ingresses")]
+    return found | {
+        "pods": _pods(ground, site),
+        "config": config,
+        "autoscalers": {item["metadata"]["name"]: item["spec"] for item in scalers},
+        "gateway": (ways.get("api-gateway", {}).get("type"), ingresses[0].get("ingressClassName")),
+    }
+
+
+def _pods(ground: Ground, site: str) -> dict[str, tuple[int, int]]:
+    found = _objects(ground, site, "apis/apps/v1 deployments")
+    return {
+        item["metadata"]["name"]: (item["spec"]["replicas"], item["status"].get("readyReplicas", 0)) for item in found
+    }
+
+
+def _objects(ground: Ground, site: str, path: str) -> list[Truth]:
+    return t.cast("list[Truth]", ground.kubernetes(site, "GET", path).json["items"])
+
+
+def _services(ground: Ground, site: str) -> dict[str, str]:
+    """Service -> process id, empty for one that does not run, as supervisord says it."""
+    if not ground.lab["sites"][site].get("supervised"):
+        return {}
+    lines = [line.split() for line in _supervisorctl(ground, "status", f"{site}:*").splitlines()]
+    return {name.rpartition(":")[2]: rest[1].strip(",") if state == "RUNNING" else "" for name, state, *rest in lines}
+
+
+def _supervisorctl(ground: Ground, *arguments: str) -> str:
+    program = pathlib.Path(sys.executable).with_name("supervisorctl")
+    argv = [str(program), "-c", str(ground.folder / "run" / "supervisord.conf"), *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60).stdout
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,15 @@ def scaled(truth: Truth, pods: int, connections: str, memory: str) -> bool:
     return ready(truth, flashmm_app=pods) and said == (connections, memory) and not truth["autoscalers"]
 
 
+def runs(truth: Truth, version: str) -> bool:
+    """Whether GrandModel's agents are of a version, ready, and without twins."""
+    agents = [truth["images"][name] for name in ("strategic-marl", "tactical-marl")]
+    twins = [name for name in truth["pods"] if name.endswith("-green")]
+    return (
+        ready(truth, strategic_marl=2, tactical_marl=3) and {image[-5:] for image in agents} == {version} and not twins
+    )
+
+
 @dataclasses.dataclass
 class Case:
     """``state``, ``settings`` and ``open_breakers`` make the sites what they are. ``truth`` looks at what the lab
@@ -111,6 +120,14 @@ CASES: dict[str, list[Case]] = {
         Case(GM, lambda truth: truth["gateway"] == ("ClusterIP", "isolated")),
         Case(GM, lambda truth: truth["gateway"] == ("LoadBalancer", None)),
     ],
+    "GM-DEPLOY": [
+        Case(
+            GM,
+            lambda truth: runs(truth, "1.1.0") and truth["serves"] == "blue" and truth["state"] == "active",
+            faster=("-e", "deploy_watch=3"),
+        )
+    ],
+    "GM-ROLLBACK": [Case(GM, lambda truth: runs(truth, "0.9.0") and truth["state"] == "active")],
     "AT-SHUT": [
         Case(AI, lambda truth: truth["listening"] == set() and truth["maintenance"] == "maintenance"),
     ],
@@ -330,8 +347,13 @@ def _around(ground: Ground, site: str, services: dict[str, str]) -> Truth:
     scalers = _objects(ground, site, "apis/autoscaling/v2 horizontalpodautoscalers")
     ways = {item["metadata"]["name"]: item["spec"] for item in _objects(ground, site, "api/v1 services")}
     ingresses = [item["spec"] for item in _objects(ground, site, "apis/networking.k8s.io/v1 ingresses")]
+    deployments = _objects(ground, site, "apis/apps/v1 deployments")
     return found | {
         "pods": _pods(ground, site),
+        "images": {
+            item["metadata"]["name"]: item["spec"]["template"]["spec"]["containers"][0]["image"] for item in deployments
+        },
+        "serves": ways.get("strategic-marl-service", {}).get("selector", {}).get("deployment"),
         "config": config,
         "autoscalers": {item["metadata"]["name"]: item["spec"] for item in scalers},
         "gateway": (ways.get("api-gateway", {}).get("type"), ingresses[0].get("ingressClassName")),

@@ -63,6 +63,11 @@ options:
         an image that cannot be pulled, a crash loop, or a quota that is used up.
     type: float
     default: 10.0
+  on_autoscaler:
+    description: What to do about an autoscaler that would take a number back at once, refuse or only say so.
+    type: str
+    choices: [refuse, note]
+    default: refuse
 notes:
   - Each stage has a time budget of its own. It is the longest V(budget) of its workloads, else O(wait_timeout).
   - The token needs to list deployments, pods and horizontalpodautoscalers and to patch deployments, and for V(deleted)

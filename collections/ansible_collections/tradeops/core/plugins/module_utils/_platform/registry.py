@@ -96,7 +96,9 @@ def _dead_man_switch(run: Run, given: Parameters) -> Outcome:
 
 
 def _workloads(run: Run, given: Parameters) -> Outcome:
-    wish = WorkloadsWish(given["state"], given["names"], given["replicas"], given["patience"])
+    wish = WorkloadsWish(
+        given["state"], given["names"], given["replicas"], given["patience"], given["on_autoscaler"] == "note"
+    )
     return ensure_workloads(run, wish, kubernetes.facts(given["workloads"], run.site.name))
 
 
@@ -267,6 +269,7 @@ VERBS: dict[str, Verb] = {
                     "names": {"type": "list", "elements": "str", "default": []},
                     "replicas": {"type": "dict", "default": {}},
                     "patience": {"type": "float", "default": 10.0},
+                    "on_autoscaler": {"type": "str", "choices": ["refuse", "note"], "default": "refuse"},
                 }
             ),
         ),

@@ -28,12 +28,14 @@ _LONGEST = 1.0
 @dataclasses.dataclass(frozen=True)
 class Wish:
     """``names``: which of the site's workloads, all if empty. ``replicas``: numbers that go before the usual ones.
-    ``patience``: seconds after which what does not get better by itself is believed."""
+    ``patience``: seconds after which what does not get better by itself is believed. ``fights``: autoscalers that would
+    take a number back are only told."""
 
     state: str
     names: t.Sequence[str] = ()
     replicas: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
     patience: float = 10.0
+    fights: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,7 @@ def ensure_workloads(run: Run, wish: Wish, facts: t.Sequence[Fact]) -> Outcome:
     goals = _goals(run, wish, chosen, before)
     run.gate.stopping = wish.state in ("stopped", "deleted")
     if wish.state in ("scaled", "started"):
-        _check_autoscalers(run, goals)
+        _check_autoscalers(run, wish, goals)
     progress = Progress(seen=before)
     reached: list[Goal] = []
     for stage in _stages(goals, backwards=wish.state == "stopped"):
@@ -175,7 +177,7 @@ def _goal(run: Run, wish: Wish, fact: Fact, seen: Workload, stamp: str) -> Goal:
     return Goal(fact, seen, number)
 
 
-def _check_autoscalers(run: Run, goals: t.Iterable[Goal]) -> None:
+def _check_autoscalers(run: Run, wish: Wish, goals: t.Iterable[Goal]) -> None:
     """Refuse a number that an autoscaler would take back at once."""
     up = [goal for goal in goals if goal.number]
     if not up:
@@ -187,7 +189,7 @@ def _check_autoscalers(run: Run, goals: t.Iterable[Goal]) -> None:
         return
     for goal in up:
         scaler = scalers.get(goal.name)
-        if scaler and not scaler["least"] <= goal.number <= scaler["most"]:
+        if scaler and not wish.fights and not scaler["least"] <= goal.number <= scaler["most"]:
             raise InputError(
                 f"{run.site.name}: {goal.name} cannot be at {goal.number}: the autoscaler {scaler['name']} keeps it "
                 f"between {scaler['least']} and {scaler['most']}. Change or remove that first; nothing was sent."

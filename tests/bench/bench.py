@@ -33,6 +33,21 @@ MARKET_RATE = 0.2
 RESULTS = ROOT / ".tradeops" / "bench"
 
 
+# One of each kind that the lab has something to ask for; the last one takes a second, whatever the machine.
+CHECKS: list[dict[str, t.Any]] = [
+    {"kind": "http", "path": "/health"},
+    {"kind": "json", "path": "/risk/limits", "value": "length(limits)"},
+    {"kind": "platform", "read": "health"},
+    {"kind": "platform", "read": "metric", "metric": "daily_pnl_usdc"},
+    {"kind": "clock", "path": "/trading/status", "as_of": "as_of"},
+    {"kind": "postgresql"},
+    {"kind": "redis"},
+    {"kind": "latency", "requests": [{"path": "/trading/status"}]},
+    {"kind": "disk", "path": "/"},
+    {"kind": "host", "read": "cpu", "interval": 1.0},
+]
+
+
 @dataclasses.dataclass
 class Run:
     """``seconds``: wall time of the process; ``mebibytes``: the most that it and its children held (PSS)."""
@@ -177,6 +192,8 @@ def measure(lab: Lab, repeats: int) -> list[Line]:
     progress("times to proof, without and with a hung site")
     calm, hung = times_to_proof(lab, hang=False), times_to_proof(lab, hang=True)
 
+    health = measure_health(lab, repeats)
+
     progress("the same calls by ansible.builtin.uri (this takes minutes)")
     lab.reset(market=True)
     uri = lab.play("uri").seconds
@@ -201,7 +218,35 @@ def measure(lab: Lab, repeats: int) -> list[Line]:
             "<= 1.2 x",
             slowest <= 1.2,
         ),
+        *health,
         Line("memory of the controller", f"{memory:.0f} MiB", "< 300 MB", memory < 286),
+    ]
+
+
+def measure_health(lab: Lab, repeats: int) -> list[Line]:
+    """Many checks of one site against the slowest of them, and a gate over many sites against an empty play."""
+    progress("health: 200 checks of one site, and a gate over 50 sites")
+    lab.reset(market=False)
+    empty = _median([lab.play("empty_fifty") for _turn in range(repeats)])
+    gate = _median([lab.play("gate") for _turn in range(repeats)])
+    path = pathlib.Path(lab.folder, "checks.prom")
+    checks = [{**CHECKS[number % len(CHECKS)], "name": f"check-{number}", "timeout": 20} for number in range(200)]
+    over = []
+    for _turn in range(repeats):
+        took = lab.play("health", "-e", json.dumps({"bench_times": str(path), "bench_checks": checks})).seconds
+        lines = path.read_text(encoding="utf-8").splitlines()
+        seconds = [float(line.split()[-1]) for line in lines if line.startswith("tradeops_health_check_seconds{")]
+        over.append((took, max(seconds)))
+    took, slowest = sorted(over)[len(over) // 2]
+    allowed = slowest + empty
+    return [
+        Line(
+            "200 health checks, with Ansible and all",
+            f"{took:.2f} s, slowest check {slowest:.2f} s",
+            f"<= {allowed:.2f} s",
+            took <= allowed,
+        ),
+        ratio("a health gate over 50 sites", gate, empty, 4.0),
     ]
 
 

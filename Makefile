@@ -23,6 +23,8 @@ WITHOUT :=
 # The drill has a lab of its own, so that it never touches one that somebody works with.
 DRILL_LAB := TRADEOPS_LAB_DIR="$${TMPDIR:-/var/tmp}/tradeops-lab-$$(id -u)/drill"
 PYTHON_CODE := $(COLLECTIONS) tests tools
+# The order of the tests: each worker takes a whole file, so what takes longest must not begin last.
+LONGEST_FIRST := tests/playbooks/test_every_procedure.py tests $(COLLECTIONS)
 
 .PHONY: help setup run-environment test-environment kubernetes lab-up lab-down drill test lint sanity unit bench report changelog clean
 

@@ -44,6 +44,7 @@ options:
       - With V(stopped) every workload has no pod left. Its number is kept in an annotation, for V(started).
       - With V(restarted) all pods are replaced by new ones, as its Deployment says how. That fewer pods were ready than
         the Deployment allows is a failure.
+        A workload without pods is left so, and is refused if it is one of O(names).
       - With V(deleted) the pods of now are deleted without grace, and proven gone. The Deployments make new ones.
     type: str
     choices: [scaled, started, stopped, restarted, deleted]

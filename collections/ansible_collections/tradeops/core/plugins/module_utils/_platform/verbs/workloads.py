@@ -150,6 +150,11 @@ def _goals(run: Run, wish: Wish, chosen: t.Sequence[Fact], seen: t.Mapping[str, 
             f"{', '.join(sorted(seen)) or 'none'}. Nothing was sent."
         )
     stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    resting = [fact.name for fact in chosen if not seen[fact.name].wanted]
+    if wish.state == "restarted" and resting and not wish.names:
+        # What was stopped, such as by a halt of trading, starts anew by itself when it is started.
+        run.gate.note(f"without pods, and left so: {', '.join(resting)}")
+        chosen = [fact for fact in chosen if fact.name not in resting]
     return [_goal(run, wish, fact, seen[fact.name], stamp) for fact in chosen]
 
 

@@ -257,6 +257,14 @@ def test_what_cannot_be_restarted_is_refused(work: Do, cluster: Cluster) -> None
     assert "hands has no pods to restart; start it" in work("restarted", names=["hands"])["msg"]
 
 
+def test_a_restart_of_all_leaves_alone_what_has_no_pods(work: Do, cluster: Cluster) -> None:
+    assert work("stopped", names=["brain", "hands"])["result"] == "proven"
+    done = work("restarted")
+    assert (done["result"], sorted(done["after"])) == ("proven", ["data"]), done["msg"]
+    assert "without pods, and left so: brain, hands" in done["notes"]
+    assert cluster.numbers() == {"data": 3, "brain": 0, "hands": 0}
+
+
 def test_one_look_serves_all(work: Do, cluster: Cluster) -> None:
     """The requests do not grow with the workloads."""
     for number in range(30):

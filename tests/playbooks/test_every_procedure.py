@@ -186,6 +186,22 @@ CASES: dict[str, list[Case]] = {
         Case(BOOK, lambda truth: breakers(truth) == {False}, open_breakers=True),
     ],
     "SM-STOP": [Case(SMC, flat)],
+    "GM-OPEN": [
+        Case(
+            GM,
+            lambda truth: (
+                truth["state"] == "active" and ready(truth, strategic_marl=2, tactical_marl=3, execution_engine=2)
+            ),
+            pods={"strategic-marl": 1, "tactical-marl": 1, "risk-management": 1, "execution-engine": 0},
+            faster=("-e", "trading_day_at=2026-11-24T07:05"),
+        )
+    ],
+    "GM-CLOSE": [
+        Case(
+            GM,
+            lambda truth: flat(truth) and ready(truth, strategic_marl=1, tactical_marl=1, execution_engine=0),
+        )
+    ],
     "SM-EOD": [Case(SMC, lambda truth: flat(truth, "stopped"))],
     "SM-PAUSE": [
         Case(SMC, lambda truth: truth["state"] == "reducing" and bool(truth["positions"])),

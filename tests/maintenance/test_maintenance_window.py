@@ -30,6 +30,8 @@ HALTED = {"any_time": True, "minutes": 30, "body": ["database", "backup"]}
 def given(**variables: t.Any) -> tuple[str, ...]:
     """Extra variables of a run that waits for little."""
     quick = {
+        # A busy machine is slower than the thresholds of production allow.
+        "maintenance_window_health_at_least": "warn",
         "maintenance_window_health_hold": 0.5,
         "maintenance_window_health_within": 10,
         "maintenance_window_drain": 6,
@@ -120,14 +122,14 @@ def test_each_site_fails_at_another_place_and_the_next_run_goes_on_from_there(
     with locked(ground, stuck):
         playing = controller.start(WINDOW, *given())
         # This one falls ill while it is maintained.
-        Ground.until(lambda: ground.truth(late)["maintenance"] != "off", 60)
+        Ground.until(lambda: ground.truth(late)["maintenance"] != "off", 200)
         ground.control("PUT", f"/sites/{late}/settings", {"health": "unhealthy"})
         done = playing.end(300)
     assert done.code == 2, str(done)
 
     assert ground.writes(red) == []
     assert ground.truth(red)["state"] == "active"
-    assert "flashmm-primary: health: wanted pass for 0.5 s" in done.text
+    assert "flashmm-primary: health: wanted warn for 0.5 s" in done.text
     assert record(controller, red)["status"] == "refused"
 
     assert "orders are still in flight" in done.text, str(done)

@@ -258,6 +258,7 @@ CASES |= {
 # A window is opened out of its time, waits for little, and does not watch for half an hour.
 WINDOW = (
     *("-e", "maintenance_window_override=test"),
+    *("-e", "maintenance_window_health_at_least=warn"),
     *("-e", "maintenance_window_health_hold=0.5"),
     *("-e", "maintenance_window_watch_minutes=0"),
 )

@@ -231,6 +231,7 @@ CASES |= {
         ("FM-DB", FLASHMM, MAINTAINED),
         ("AT-DB", AI, MAINTAINED),
         ("OB-DB", BOOK, ARCHIVED.format("order_book_snapshots_archive")),
+        ("GM-DB", GM, ARCHIVED.format("audit_log_archive")),
         ("SM-DB", SMC, ARCHIVED.format("trades_archive")),
     )
 }
@@ -287,6 +288,7 @@ CASES |= {
     "AT-MWEEK": [halting(AI, MAINTAINED)],
     "AT-MMONTH": [beside(AI)],
     "OB-MWIN": [halting(BOOK, ARCHIVED.format("order_book_snapshots_archive"))],
+    "GM-MWEEK": [halting(GM, ARCHIVED.format("audit_log_archive"))],
     "FM-LOGS": [beside(FLASHMM)],
     "AT-LOGS": [beside(AI)],
 }

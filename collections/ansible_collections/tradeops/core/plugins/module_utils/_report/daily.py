@@ -99,7 +99,7 @@ class Figure:
             for index, value in enumerate(values)
         )
 
-    def bar(self) -> dict[str, float] | None:
+    def gauge(self) -> dict[str, float] | None:
         """A bar from 0 to the value with a mark at the bound of the target, in pixels; None where that says nothing."""
         if self.target is None or self.value is None or self.value < 0:
             return None

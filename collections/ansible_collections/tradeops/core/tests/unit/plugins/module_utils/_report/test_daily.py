@@ -58,7 +58,7 @@ def test_a_figure_against_its_target(metric: str, value: float, word: str) -> No
 @pytest.mark.parametrize("value", ["unknown", None, True, "12"])
 def test_what_is_no_number_is_unknown_and_says_why(value: t.Any) -> None:
     figure = figures(values=VALUES | {"p95": value}, problems={"metrics.p95": "answered 500"})["p95"]
-    assert (figure.word, figure.why, figure.bar()) == ("unknown", "answered 500", None)
+    assert (figure.word, figure.why, figure.gauge()) == ("unknown", "answered 500", None)
     assert "which is no number" in figures(values=VALUES | {"p95": value})["p95"].why
 
 
@@ -86,8 +86,8 @@ def test_the_days_before_are_those_of_the_reports_that_are_kept() -> None:
 def test_a_line_needs_two_days_and_a_bar_a_target() -> None:
     found = figures()
     assert [figure.line() for figure in found.values()] == ["", "", ""]
-    assert found["p95"].bar() == {"value": 101.5, "mark": 163.6}
-    assert found["pnl"].bar() is None
+    assert found["p95"].gauge() == {"value": 101.5, "mark": 163.6}
+    assert found["pnl"].gauge() is None
 
 
 class Page(html.parser.HTMLParser):

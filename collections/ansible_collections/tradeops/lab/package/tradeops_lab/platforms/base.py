@@ -125,6 +125,7 @@ class Platform:
     placed: services that processes hold, or workloads that have a pod at work. In a cluster the API is answered while
     the workload ``served_by`` has a ready pod.
     ``history`` names the tables of ``simulator/history.py`` that the platform has.
+    ``exits_while_reducing`` is False where nobody is left then who would place orders that reduce positions.
     ``order_id`` makes an order's id from a number that only grows (microseconds of a clock).
     """
 
@@ -149,6 +150,7 @@ class Platform:
     error: t.Callable[[Refusal], t.Any] = plain_error
     trading_state: t.Callable[[t.Mapping[str, t.Any]], str] = lambda settings: str(settings["trading"])
     trades_with: t.Sequence[str] = ()
+    exits_while_reducing: bool = True
     order_id: t.Callable[[int], str] = plain_id
     served_by: str = ""
 

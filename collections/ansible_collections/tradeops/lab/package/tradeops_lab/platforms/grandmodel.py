@@ -193,6 +193,7 @@ PLATFORM = Platform(
         "failed_logins": 0,
     },
     trading_state=trading_state,
+    exits_while_reducing=False,  # the agents are gone, and the engine decides nothing
     served_by="api-gateway",
     trades_with=TRADING,
     routes=[

@@ -79,7 +79,7 @@ class Market:
         blocked = {row["pair"] for row in await engine.breakers() if row["open"]}
         if state == "active":
             await self._enter(engine, [symbol for symbol in self.site.platform.symbols if symbol not in blocked])
-        else:
+        elif self.site.platform.exits_while_reducing:
             await self._reduce(engine)
         await self._leave(engine, state)
         await engine.put(

@@ -76,7 +76,7 @@ class Case:
     """``state``, ``settings`` and ``open_breakers`` make the sites what they are. ``truth`` looks at what the lab
     says of each site afterwards. ``faster``: what the test adds to the command, so that it waits less. ``grows`` is a
     query: a number in the site's database that only the real run may raise. ``stopped``: no service of the site runs.
-    ``pods``: numbers that Deployments of the site have.
+    ``pods``: numbers that Deployments of the site have. ``before`` is a command that is played first.
     """
 
     sites: tuple[str, ...]
@@ -89,6 +89,7 @@ class Case:
     stopped: bool = False
     pods: dict[str, int] = dataclasses.field(default_factory=dict)
     grows: str = ""
+    before: tuple[str, ...] = ()
 
 
 MAINTAINED = "SELECT sum(vacuum_count + analyze_count)::int AS n FROM pg_stat_user_tables"
@@ -118,7 +119,11 @@ CASES: dict[str, list[Case]] = {
             ),
         ),
         Case(GM, lambda truth: truth["gateway"] == ("ClusterIP", "isolated")),
-        Case(GM, lambda truth: truth["gateway"] == ("LoadBalancer", None)),
+        Case(
+            GM,
+            lambda truth: truth["gateway"] == ("LoadBalancer", None),
+            before=("playbooks/gateway.yml", "-l", "grandmodel", "-e", "gateway_state=isolated"),
+        ),
     ],
     "GM-DEPLOY": [
         Case(
@@ -320,6 +325,8 @@ def rehearse(ground: Ground, controller: Controller, command: list[str], case: C
             ground.call(site, "POST", "/admin/circuit-breaker/activate-all", {"reason": "test"})
         ground.settled(site)
         _arrange(ground, site, case)
+    if case.before:
+        controller.play(*case.before)
 
     def play(*more: str) -> tuple[Played, list[str]]:
         ground.forget(*case.sites)

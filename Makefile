@@ -24,7 +24,7 @@ WITHOUT :=
 DRILL_LAB := TRADEOPS_LAB_DIR="$${TMPDIR:-/var/tmp}/tradeops-lab-$$(id -u)/drill"
 PYTHON_CODE := $(COLLECTIONS) tests tools
 # The order of the tests: each worker takes a whole file, so what takes longest must not begin last.
-LONGEST_FIRST := tests/playbooks/test_every_procedure.py tests $(COLLECTIONS)
+LONGEST_FIRST := tests/playbooks/test_every_procedure.py tests/molecule tests $(COLLECTIONS)
 
 .PHONY: help setup run-environment test-environment kubernetes lab-up lab-down drill test lint sanity unit bench report changelog clean
 

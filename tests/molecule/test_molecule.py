@@ -10,10 +10,13 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = pathlib.Path(sys.executable).parent
 
 
+@pytest.mark.timeout(1800)  # all of them, one after the other
 def test_all_scenarios() -> None:
     done = subprocess.run(
         [str(PROGRAMS / "molecule"), "test", "--all"],

@@ -63,11 +63,13 @@ class Goal:
 
 @dataclasses.dataclass
 class Progress:
-    """What was seen on the way: the last look, the fewest ready pods, and since when something is hopeless."""
+    """What was seen on the way: the last look, the fewest ready pods, since when something is hopeless, and what was
+    said of it then."""
 
     seen: dict[str, Workload] = dataclasses.field(default_factory=dict)
     lowest: dict[str, int] = dataclasses.field(default_factory=dict)
     stuck: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
+    said: dict[str, str] = dataclasses.field(default_factory=dict)
     refusals: dict[str, str] = dataclasses.field(default_factory=dict)
     problem: str = ""
     error: TradeopsError | None = None
@@ -79,12 +81,20 @@ class Progress:
             ready = found.ready if found else 0
             self.lowest[goal.name] = min(ready, self.lowest.get(goal.name, ready))
             hopeless = found is None or found.hopeless or any(pod.hopeless for pod in found.pods)
+            if found and hopeless:
+                self.said[goal.name] = found.why()
             since, then = self.stuck.get(goal.name, (now, ready))
             # A crash loop shows now and then as running: only a pod more that is ready is better.
             if ready > then or (not hopeless and goal.name not in self.stuck):
                 self.stuck.pop(goal.name, None)
+                self.said.pop(goal.name, None)
             else:
                 self.stuck[goal.name] = (since, then)
+
+    def why(self, name: str) -> str:
+        """Say what keeps a workload from its goal: a crash loop also in the moment in which it shows as running."""
+        found = self.seen.get(name)
+        return self.refusals.get(name) or (found.why() or self.said.get(name, "") if found else "gone")
 
     def hopeless(self, name: str, patience: float) -> bool:
         return name in self.refusals or (name in self.stuck and time.monotonic() - self.stuck[name][0] > patience)
@@ -284,7 +294,7 @@ def _trouble(run: Run, wish: Wish, stage: t.Sequence[Goal], progress: Progress) 
         if found is None:
             said.append(f"the Deployment {goal.name} is gone")
         elif not goal.reached(found, wish.state):
-            said.append(_short(goal, found, wish, progress.refusals.get(goal.name) or found.why(), run))
+            said.append(_short(goal, found, wish, progress.why(goal.name), run))
         elif goal.stamp and goal.before.floor is not None:
             floor, lowest = min(goal.before.floor, goal.before.ready), progress.lowest.get(goal.name, found.ready)
             if lowest < floor:
@@ -339,7 +349,7 @@ def _objects(run: Run, wish: Wish, goal: Goal, reached: t.Sequence[Goal], progre
         word = wish.state if entries else "unchanged"
     else:
         word = f"not {wish.state}"
-    why = "" if done or run.gate.check_mode else progress.refusals.get(goal.name) or (found.why() if found else "gone")
+    why = "" if done or run.gate.check_mode else progress.why(goal.name)
     if wish.state == "deleted" and not run.gate.check_mode:
         there = {pod.uid for pod in found.pods} if found else set()
         for pod in goal.before.pods:

@@ -137,7 +137,7 @@ def test_resting_is_a_part_of_the_state() -> None:
 
 def test_a_controller_that_is_down_does_not_make_a_stop(pods: Do, cluster: Cluster) -> None:
     cluster.dead = True
-    result = pods("trading_state", state="halted", wait_timeout=0.6)
+    result = pods("trading_state", state="halted", wait_timeout=3)
     assert (result["result"], cluster.numbers()["hands"]) == ("unproven", 0)
     assert "hands 3 of 0 ready, 3 pods more still run" in result["msg"]
 

@@ -11,8 +11,8 @@ import typing as t
 
 from .._common.argspec import ArgumentSpec
 from .._common.errors import InputError
+from .exchanges import sessions
 from .hours import Days, Rules, Session, day_of, describe, moment_of, sentence, time_of, zone_of
-from .library import sessions
 
 SPEC = ArgumentSpec(
     {

@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.tradeops.core.plugins.module_utils._calendar import library
+from ansible_collections.tradeops.core.plugins.module_utils._calendar import exchanges
 from ansible_collections.tradeops.core.plugins.module_utils._calendar.door import SPEC, look
 from ansible_collections.tradeops.core.plugins.module_utils._calendar.hours import Session
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError
@@ -124,11 +124,11 @@ def ends_with_the_year(_name: str, _around: dt.datetime) -> tuple[list[Session],
 
 
 def test_the_library_is_asked_for_less_when_it_knows_less() -> None:
-    found, zone = library.sessions("XSHG", dt.datetime(2026, 12, 20, tzinfo=dt.UTC))
+    found, zone = exchanges.sessions("XSHG", dt.datetime(2026, 12, 20, tzinfo=dt.UTC))
     assert zone == "Asia/Shanghai"
     assert found[-1].day <= dt.date(2027, 1, 15)
     with pytest.raises(InputError, match="XSHG cannot be read for 2126-12-20"):
-        library.sessions("XSHG", dt.datetime(2126, 12, 20, tzinfo=dt.UTC))
+        exchanges.sessions("XSHG", dt.datetime(2126, 12, 20, tzinfo=dt.UTC))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from .run import Part, Run
 from .sight import Sight, Watch
 
 # How often orders that entered meanwhile are cancelled, too.
+# The part of the budget in which a block is awaited before orders are cancelled on the way to a stricter state.
+_BLOCKING = 0.4
 _ROUNDS = 3
 # Seconds at the end of the budget in which a request may no longer get its answer.
 _LAST_MOMENT = 0.1
@@ -75,6 +77,9 @@ class Steps:
             self._move(stage)
             if self.wish.block_only:
                 return self._ordered(stage)
+            if stage != self.goal and self._actions() and not self.run.gate.check_mode:
+                # What enters while the block takes effect would outlive the cancelling. Whether it did is seen later.
+                wait_until(lambda: self._reads(stage), bool, Deadline(self.run.deadline.remaining * _BLOCKING))
             if self.wish.cancels:
                 self._step("orders", self._cancel)
             if self.wish.flattens:

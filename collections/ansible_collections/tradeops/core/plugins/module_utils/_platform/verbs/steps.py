@@ -21,9 +21,9 @@ from . import positions as position_verbs
 from .run import Part, Run
 from .sight import Sight, Watch
 
-# How often orders that entered meanwhile are cancelled, too.
 # The part of the budget in which a block is awaited before orders are cancelled on the way to a stricter state.
 _BLOCKING = 0.4
+# How often orders that entered meanwhile are cancelled, too.
 _ROUNDS = 3
 # Seconds at the end of the budget in which a request may no longer get its answer.
 _LAST_MOMENT = 0.1

@@ -58,6 +58,7 @@ test: test-environment ## Everything that has to be true before a change is acce
 	$(MAKE) lint || failed+=" lint"; \
 	$(MAKE) sanity || failed+=" sanity"; \
 	$(MAKE) kubernetes || failed+=" kubernetes"; \
+	python tests/faults/prometheus_programs.py || failed+=" prometheus"; \
 	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(LONGEST_FIRST) || failed+=" pytest"; \
 	[[ -z $$failed ]] || { echo "make test: failed:$$failed" >&2; exit 1; }
 

@@ -16,6 +16,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # What is large and made once on a machine, such as the environment of the real freqtrade.
 export TRADEOPS_CACHE_DIR ?= $(CURDIR)/.cache
 
+REQUIREMENTS := requirements.txt requirements-lab.txt requirements-alone.txt
 COLLECTIONS := collections/ansible_collections/tradeops
 LAB := PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab
 # WITHOUT=kubernetes starts the practice ground without its cluster.
@@ -34,10 +35,10 @@ help: ## Show this list
 setup: test-environment ## Install everything into .venv (the other targets do it when needed)
 
 run-environment:
-	@tools/environment.sh requirements.txt requirements-lab.txt
+	@tools/environment.sh $(REQUIREMENTS)
 
 test-environment:
-	@tools/environment.sh requirements.txt requirements-lab.txt requirements-dev.txt
+	@tools/environment.sh $(REQUIREMENTS) requirements-dev.txt
 
 kubernetes: run-environment ## Compile the Kubernetes of the practice ground, once on a machine: some minutes
 	@PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab.kubernetes

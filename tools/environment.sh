@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Makes the virtual environment .venv and installs requirements files into it, unless they are already there.
+# A file called *-alone.txt is installed last, without the dependencies of its packages.
 #   tools/environment.sh REQUIREMENTS...      PYTHON=python3.12 chooses the interpreter, VENV=folder the place
 set -euo pipefail
 umask 022 # as root the lab runs PostgreSQL as another user, who has to read what is installed here
@@ -83,6 +84,12 @@ if ! ready; then
     printf '%s' "$venv" >"$venv/.place" # its scripts name this folder: a copy of it elsewhere would not work
 fi
 echo "tradeops: installing $* (once, about a minute)" >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "${@/#/--requirement=}"
+install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@"; }
+together=() alone=()
+for file in "$@"; do
+    if [[ $file == *-alone.txt ]]; then alone+=("--requirement=$file"); else together+=("--requirement=$file"); fi
+done
+install "${together[@]}"
+[[ ${#alone[@]} == 0 ]] || install --no-deps "${alone[@]}"
 mkdir -p "$venv/.installed"
 cp "$@" "$venv/.installed/"

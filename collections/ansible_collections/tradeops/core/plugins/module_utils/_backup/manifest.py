@@ -4,7 +4,7 @@
 # PRIVATE to the tradeops.core collection.
 """What is known of a backup set: the manifest, which is written last and makes a set count.
 
-A set is a folder ``<site>/<id>/`` of a store. Its artefacts are ``<component>/<name>``, its manifest is ``manifest.json``.
+A set is a folder ``<site>/<id>/`` of a store. Its artefacts are ``<component>/<name>``, its manifest ``manifest.json``.
 A folder without a manifest is of a run that is not finished or was killed; it never counts. All times are UTC, ISO 8601
 with ``Z``. All sizes are bytes.
 """

@@ -5,24 +5,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import pathlib
-import socket
 import subprocess
+import time
 import typing as t
-import urllib.error
 import urllib.request
 
 import pytest
 import yaml
 from asking import Asking
 from playing import Controller
-from prometheus_programs import ABSENT, program
+from prometheus_programs import ABSENT, program, query, running, scraping
 from simulator_ground import Ground
 
-TEMPLATE = pathlib.Path("/usr/share/prometheus/alertmanager/default.tmpl")
+BOOK = "adaptive-order-book-primary"
 PLATFORMS = ("flashmm", "grandmodel", "smc_agent")
 
 
@@ -154,38 +152,6 @@ def test_an_alert_is_answered_by_its_severity(
 # -- the servers themselves ---
 
 
-@contextlib.contextmanager
-def running(name: str, folder: pathlib.Path, config: str) -> t.Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    path = folder / f"{name}.yml"
-    path.write_text(config, encoding="utf-8")
-    arguments = [f"--config.file={path}", f"--storage.path={folder / name}", f"--web.listen-address=127.0.0.1:{port}"]
-    if name == "prometheus":
-        arguments[1] = f"--storage.tsdb.path={folder / name}"
-    else:
-        arguments.append("--cluster.listen-address=")
-    log = (folder / f"{name}.log").open("wb")
-    process = subprocess.Popen([str(program(name)), *arguments], stdout=log, stderr=log, cwd=folder)
-    url = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        assert process.poll() is None, (folder / f"{name}.log").read_text(encoding="utf-8")
-        try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except urllib.error.URLError:
-            return False
-
-    try:
-        Ground.until(ready, 30)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-        log.close()
-
-
 @pytest.mark.skipif(not program("prometheus"), reason=ABSENT)
 def test_a_real_prometheus_without_data_is_unknown(ask: Asking, tmp_path: pathlib.Path) -> None:
     with running("prometheus", tmp_path, "global: {scrape_interval: 1s}\n") as url:
@@ -198,10 +164,24 @@ def test_a_real_prometheus_without_data_is_unknown(ask: Asking, tmp_path: pathli
         assert (row["level"], "answered 400" in row["why"]) == ("unknown", True), row
 
 
-@pytest.mark.skipif(
-    not (program("prometheus-alertmanager") and TEMPLATE.exists()),
-    reason=f"Debian's Alertmanager starts only where its {TEMPLATE} is installed",
-)
+@pytest.mark.skipif(not program("prometheus"), reason=ABSENT)
+def test_a_real_prometheus_has_the_figures_of_a_site_and_its_past(
+    ground: Ground, ask: Asking, tmp_path: pathlib.Path
+) -> None:
+    ground.control("PUT", f"/sites/{BOOK}/settings", {"latency_p95_ms": 12.5})
+    now = int(time.time())
+    past = [(float(at), 1e6 + at - now) for at in range(now - 86400, now, 60)]
+    with scraping(tmp_path, ground.lab["sites"][BOOK]["services"]["api"], {"trading_orders_total": past}) as url:
+        check = {"kind": "prometheus", "url": url, "query": "trading_latency_p95", "critical": "12", "timeout": 10.0}
+        row = ask.one(check, site=BOOK)
+        assert (row["level"], row["value"]) == ("fail", 12.5)
+        (scraped,) = query(url, 'trading_orders_total{job="site"}')
+        assert float(scraped["value"][1]) == ground.truth(BOOK)["orders_accepted"]
+        (hours,) = query(url, 'count_over_time(trading_orders_total{job=""}[24h:1h] offset 5m)')
+        assert float(hours["value"][1]) == 24
+
+
+@pytest.mark.skipif(not program("prometheus-alertmanager"), reason=ABSENT)
 def test_a_real_alertmanager_tells_what_is_active(ask: Asking, tmp_path: pathlib.Path, made: pathlib.Path) -> None:
     config = (made / "alertmanager.yml").read_text(encoding="utf-8")
     with running("prometheus-alertmanager", tmp_path, config) as url:

@@ -234,6 +234,18 @@ async def current(call: Call) -> t.Any:
     return {"latency_p95_ms": values["latency_p95_ms"], "error_rate": values["error_rate"]}
 
 
+async def metrics(call: Call) -> t.Any:
+    """What Prometheus scrapes."""
+    values = await call.engine.settings()
+    figures = {
+        ("counter", "trading_orders_total"): values["orders_accepted"],
+        ("counter", "trading_trades_total"): await call.engine.count_orders({"status": "filled"}),
+        ("gauge", "trading_latency_p95"): values["latency_p95_ms"],
+        ("gauge", "trading_error_rate"): values["error_rate"],
+    }
+    return "".join(f"# TYPE {name} {kind}\n{name} {value}\n" for (kind, name), value in figures.items())
+
+
 PLATFORM = Platform(
     name="adaptive_order_book",
     history=("order_book_snapshots",),
@@ -256,6 +268,7 @@ PLATFORM = Platform(
     trades_with=("trading-service",),
     routes=[
         Route("GET", "/health", health, auth=None),
+        Route("GET", "/metrics", metrics, auth=None),
         Route("GET", "/admin/trading/status", status),
         Route("POST", "/admin/trading/halt", transition("halted", moved("halted")), writes=True),
         Route("POST", "/admin/trading/reduce-only", transition("reducing", moved("reducing")), writes=True),

@@ -40,7 +40,7 @@ class Call:
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """An answer whose status is not 200, or that needs headers. ``body`` None sends no body."""
+    """An answer whose status is not 200, or that needs headers. ``body`` None sends no body, a str plain text."""
 
     body: t.Any = None
     status: int = 200

@@ -267,6 +267,8 @@ def _plain(value: t.Any) -> t.Any:
 def _response(reply: Reply) -> web.Response:
     if reply.body is None:
         return web.Response(status=reply.status, headers=reply.headers)
+    if isinstance(reply.body, str):
+        return web.Response(text=reply.body, status=reply.status, headers=reply.headers)
     body = json.dumps(reply.body, default=_plain).encode()
     return web.Response(body=body, status=reply.status, headers=reply.headers, content_type="application/json")
 

@@ -10,9 +10,13 @@ Engines are modules of ``engines/``; ``engines/__init__.py`` lists them by the n
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import pathlib
 import typing as t
 
-from .manifest import Component
+from .._common.gate import Gate
+from .._common.outcome import Object
+from .manifest import Artefact, Component
 
 
 class Sink(t.Protocol):
@@ -58,3 +62,98 @@ class Engine(t.Protocol):
         ...
 
     def capture(self, name: str, options: dict[str, t.Any], capture: Capture) -> Component: ...
+
+
+class Restore(t.Protocol):
+    """What an engine puts one component back with. Everything that it writes at the site passes ``gate``."""
+
+    site: str
+    given: dict[str, t.Any]
+    gate: Gate
+
+    def read(self, artefact: Artefact) -> t.Iterator[bytes]:
+        """Give the plain bytes of an artefact; raise Unproven at their end if they are not the ones captured."""
+        ...
+
+    def progress(self, text: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Restorer(t.Protocol):
+    """An engine whose data are many objects at the site, each with a fate of its own.
+
+    The ``result`` of an object is ``created``, ``equal``, ``changed``, ``conflict``, ``skipped`` or ``refused``, and
+    ``why`` says the reason; ``before`` and ``after`` never hold a secret.
+    """
+
+    def plan_restore(self, component: Component, options: dict[str, t.Any], back: Restore) -> list[Object]:
+        """Say what a restore would do to each object, from the live site, and write nothing."""
+        ...
+
+    def restore(self, component: Component, options: dict[str, t.Any], back: Restore) -> list[Object]:
+        """Put the objects back, read each again, and say what became of it."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """One base backup as its tool lists it. ``ended``: when (UTC), empty if it never did; ``begin``, ``end``: LSNs.
+
+    ``usable``: whether the tool calls it done. ``kept``: what holds it beyond its retention.
+    """
+
+    id: str
+    started: str
+    ended: str
+    begin: str
+    end: str
+    begin_wal: str
+    end_wal: str
+    timeline: int
+    system: str
+    version: int
+    size: int
+    usable: bool
+    kept: str = ""
+
+
+class Physical(t.Protocol):
+    """A tool that keeps base backups and the log of one server, in its own format. ``physical.py`` recovers with it.
+
+    Every method raises Refused or Unreachable with the words of the tool.
+    """
+
+    tool: str
+
+    def bases(self) -> list[Base]:
+        """List the base backups, the oldest first."""
+        ...
+
+    def take(self, progress: t.Callable[[str], None]) -> Base:
+        """Take a base backup and return it as listed afterwards."""
+        ...
+
+    def segments(self) -> set[str]:
+        """Name every segment of the log, and every history of a timeline, that is in the archive."""
+        ...
+
+    def fetch(self, base: Base, into: pathlib.Path, progress: t.Callable[[str], None]) -> None:
+        """Fetch a base backup into a folder that is not there yet."""
+        ...
+
+    def restore_command(self) -> str:
+        """Return what PostgreSQL runs for one segment; it holds no secret."""
+        ...
+
+    def environment(self) -> dict[str, str]:
+        """Return what that command needs in its environment beside the usual."""
+        ...
+
+    def push(self, file: pathlib.Path) -> None:
+        """Put one file of a server's log into the archive, such as the history of a new timeline."""
+        ...
+
+    def verify(self, base: Base) -> list[str]:
+        """Let the tool check a base backup and its log; return what is wrong."""
+        ...

@@ -33,6 +33,10 @@ class Unproven(TradeopsError):
     result = "unproven"
 
 
+class Damaged(TradeopsError):
+    """A stored artefact or manifest is not what it says it is: damaged, cut off, exchanged or edited."""
+
+
 class LeaseHeld(TradeopsError):
     """Another operation holds the site, or has taken it over from this one."""
 

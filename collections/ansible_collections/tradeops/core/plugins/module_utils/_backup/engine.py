@@ -36,22 +36,18 @@ class Capture(t.Protocol):
 
     def artefact(self, name: str, *, compress: bool = True) -> contextlib.AbstractContextManager[Sink]:
         """Open an artefact; it counts when the block ends well, and leaves nothing behind when it does not."""
-        ...
 
     def run(self, argv: t.Sequence[str], sink: Sink | None, *, env: t.Mapping[str, str], what: str) -> str:
         """Run a program to its end with its output into ``sink``; return what it wrote to standard error.
 
         Raises Refused with ``what`` and the end of that text when it ends with another status than 0, or was killed.
         """
-        ...
 
     def progress(self, text: str) -> None:
         """Tell the operator how far it is."""
-        ...
 
     def note(self, text: str) -> None:
         """Keep a remark that limits the result."""
-        ...
 
 
 class Engine(t.Protocol):
@@ -59,7 +55,6 @@ class Engine(t.Protocol):
 
     def check(self, site: str, options: dict[str, t.Any], given: dict[str, t.Any]) -> None:
         """Raise InputError for options that cannot be used, before anything is captured."""
-        ...
 
     def capture(self, name: str, options: dict[str, t.Any], capture: Capture) -> Component: ...
 
@@ -73,7 +68,6 @@ class Restore(t.Protocol):
 
     def read(self, artefact: Artefact) -> t.Iterator[bytes]:
         """Give the plain bytes of an artefact; raise Unproven at their end if they are not the ones captured."""
-        ...
 
     def progress(self, text: str) -> None: ...
 
@@ -89,11 +83,9 @@ class Restorer(t.Protocol):
 
     def plan_restore(self, component: Component, options: dict[str, t.Any], back: Restore) -> list[Object]:
         """Say what a restore would do to each object, from the live site, and write nothing."""
-        ...
 
     def restore(self, component: Component, options: dict[str, t.Any], back: Restore) -> list[Object]:
         """Put the objects back, read each again, and say what became of it."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,32 +120,24 @@ class Physical(t.Protocol):
 
     def bases(self) -> list[Base]:
         """List the base backups, the oldest first."""
-        ...
 
     def take(self, progress: t.Callable[[str], None]) -> Base:
         """Take a base backup and return it as listed afterwards."""
-        ...
 
     def segments(self) -> set[str]:
         """Name every segment of the log, and every history of a timeline, that is in the archive."""
-        ...
 
     def fetch(self, base: Base, into: pathlib.Path, progress: t.Callable[[str], None]) -> None:
         """Fetch a base backup into a folder that is not there yet."""
-        ...
 
     def restore_command(self) -> str:
         """Return what PostgreSQL runs for one segment; it holds no secret."""
-        ...
 
     def environment(self) -> dict[str, str]:
         """Return what that command needs in its environment beside the usual."""
-        ...
 
     def push(self, file: pathlib.Path) -> None:
         """Put one file of a server's log into the archive, such as the history of a new timeline."""
-        ...
 
     def verify(self, base: Base) -> list[str]:
         """Let the tool check a base backup and its log; return what is wrong."""
-        ...

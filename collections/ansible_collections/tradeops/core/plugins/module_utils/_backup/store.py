@@ -30,7 +30,6 @@ class Upload(t.Protocol):
 
     def commit(self) -> Entry:
         """Make the object appear, whole, and return it as read back from the store."""
-        ...
 
     def abort(self) -> None: ...
 
@@ -42,34 +41,26 @@ class Store(t.Protocol):
 
     def entries(self, prefix: str) -> t.Iterator[Entry]:
         """List every object below ``prefix``, however many."""
-        ...
 
     def head(self, key: str) -> Entry | None: ...
 
     def read(self, key: str) -> t.Iterator[bytes]:
         """Give the bytes of an object in pieces of at most a megabyte. Raises Refused when it is not there."""
-        ...
 
     def upload(self, key: str) -> Upload:
         """Begin an object of unknown length, in constant memory."""
-        ...
 
     def put(self, key: str, data: bytes, *, new: bool = False) -> Entry:
         """Store a small object atomically; with ``new`` an object that is there already is Refused."""
-        ...
 
     def delete(self, key: str) -> None:
         """Remove an object for good: with versions, every version. Raises Refused when a lock holds it."""
-        ...
 
     def unfinished(self, prefix: str) -> t.Iterator[str]:
         """Name what killed uploads left below ``prefix`` (temporary files, parts of multipart uploads)."""
-        ...
 
     def sweep(self, unfinished: str) -> None:
         """Remove one of them."""
-        ...
 
     def free(self) -> int | None:
         """Bytes that still fit in, None where nobody can know."""
-        ...

@@ -184,5 +184,7 @@ class Controller:
             ("postgresql", lab["postgresql"]["password"]),
             ("redis", lab["redis"]["password"]),
             ("s3", lab["s3"]["secret_key"]),
+            ("backup identity", lab["backup"]["identity"]),
+            ("backup manifest key", lab["backup"]["manifest_key"]),
         ]
         return [*sites, *servers, ("pagerduty", "lab-routing-key"), ("jira", "lab-jira-token")]

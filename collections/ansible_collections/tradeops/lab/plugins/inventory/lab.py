@@ -13,6 +13,11 @@ description:
   - Makes a host of each site of a running lab, with the variables that the modules of tradeops.core read.
   - Where the databases of a site are is in C(tradeops_postgresql) and C(tradeops_redis), with the passwords in its
     secrets.
+  - Where its backups go is in C(tradeops_backup_stores), whom they are encrypted for in C(tradeops_backup_recipients),
+    and the keys for that are in its secrets. The programs of the databases are in the folders
+    C(tradeops_postgresql_bin) and C(tradeops_redis_bin).
+  - The files that a site has are in C(tradeops_models_dir), C(tradeops_config_dir), C(tradeops_data_dir) and
+    C(tradeops_logs_dir).
   - A site that lives in the cluster of the lab has its namespace in C(tradeops_namespace), the API server among its
     C(tradeops_urls), what that is trusted by in C(tradeops_ca_paths), and a token for its own namespace in its secrets.
   - A site is in the group of its platform, which is a child of C(trading_sites), and in C(primary) or C(dr).
@@ -58,6 +63,13 @@ _PROFILES = pathlib.Path(__file__).resolve().parents[2] / "profiles"
 _CORE_PROFILES = pathlib.Path(__file__).resolve().parents[3] / "core" / "profiles"
 _GROUP = "trading_sites"
 _ROLE_GROUPS = ("primary", "dr")
+# What a site has in files, by the folder in run/.
+_FOLDERS = {
+    "models": "tradeops_models_dir",
+    "config": "tradeops_config_dir",
+    "data": "tradeops_data_dir",
+    "site-logs": "tradeops_logs_dir",
+}
 _ANSWER_BUDGET = 5.0  # seconds
 
 
@@ -83,12 +95,10 @@ class InventoryModule(BaseInventoryPlugin):
                     "supervisorctl": str(pathlib.Path(sys.executable).with_name("supervisorctl")),
                 }
                 inventory.set_variable(name, "tradeops_supervisor", supervisor)
-            models = folder / "run" / "models" / name
-            if models.is_dir():
-                inventory.set_variable(name, "tradeops_models_dir", str(models))
-            logs = folder / "run" / "site-logs" / name
-            if logs.is_dir():
-                inventory.set_variable(name, "tradeops_logs_dir", str(logs))
+            for kind, variable in _FOLDERS.items():
+                place = folder / "run" / kind / name
+                if place.is_dir():
+                    inventory.set_variable(name, variable, str(place))
 
     def _add(self, name: str, site: dict[str, t.Any], lab: dict[str, t.Any]) -> None:
         platform, role = site["platform"], site["role"]
@@ -124,12 +134,37 @@ def host_variables(site: dict[str, t.Any], lab: dict[str, t.Any]) -> dict[str, t
             "database": site["database"],
             "user": server["user"],
         }
+        variables["tradeops_postgresql_bin"] = server["bin"]
         variables["tradeops_secrets"]["postgresql_password"] = server["password"]
     if "redis_db" in site:
         server = lab["redis"]
         variables["tradeops_redis"] = {"host": server["host"], "port": server["port"], "db": site["redis_db"]}
+        variables["tradeops_redis_bin"] = server["bin"]
         variables["tradeops_secrets"]["redis_password"] = server["password"]
+    variables["tradeops_backup_stores"] = backup_stores(lab)
+    variables["tradeops_backup_recipients"] = [lab["backup"]["recipient"]]
+    variables["tradeops_secrets"] |= {
+        "backup_identity": lab["backup"]["identity"],
+        "backup_manifest_key": lab["backup"]["manifest_key"],
+        "backup_s3_access_key": lab["s3"]["access_key"],
+        "backup_s3_secret_key": lab["s3"]["secret_key"],
+    }
     return variables
+
+
+def backup_stores(lab: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Return where backups of every site go: a folder of the lab, and a bucket of its S3."""
+    bucket = {
+        "name": "s3",
+        "kind": "s3",
+        "endpoint": lab["s3"]["endpoint"],
+        "bucket": lab["backup"]["bucket"],
+        "prefix": "",
+        "region": "us-east-1",
+        "access_key_secret": "backup_s3_access_key",
+        "secret_key_secret": "backup_s3_secret_key",
+    }
+    return [{"name": "local", "kind": "local", "path": lab["backup"]["folder"]}, bucket]
 
 
 def profile(platform: str) -> str | None:

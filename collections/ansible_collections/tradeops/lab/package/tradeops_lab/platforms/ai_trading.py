@@ -248,6 +248,8 @@ async def set_limit(call: Call) -> t.Any:
 
 PLATFORM = Platform(
     name="ai_trading",
+    config="ai_trading",
+    parquet_days=2,
     services=dict.fromkeys(SERVICES, ""),
     trades_with=("strategy_engine", EXECUTOR),
     auth={"operator": Bearer("token")},

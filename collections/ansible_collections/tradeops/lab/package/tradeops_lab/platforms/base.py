@@ -124,6 +124,8 @@ class Platform:
     ``models`` names the model files that a site has. ``trades_with`` names what has to be there for orders to be
     placed: services that processes hold, or workloads that have a pod at work. In a cluster the API is answered while
     the workload ``served_by`` has a ready pod.
+    ``config`` names the folder of ``platforms/config/`` with its configuration files, ``parquet_days`` says
+    for how many days it has a data file for each symbol.
     ``history`` names the tables of ``simulator/history.py`` that the platform has.
     ``exits_while_reducing`` is False where nobody is left then who would place orders that reduce positions.
     ``order_id`` makes an order's id from a number that only grows (microseconds of a clock).
@@ -146,6 +148,8 @@ class Platform:
     )
     settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     models: t.Sequence[str] = ()
+    config: str = ""
+    parquet_days: int = 0
     history: t.Sequence[str] = ()
     error: t.Callable[[Refusal], t.Any] = plain_error
     trading_state: t.Callable[[t.Mapping[str, t.Any]], str] = lambda settings: str(settings["trading"])

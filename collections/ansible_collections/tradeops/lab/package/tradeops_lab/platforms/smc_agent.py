@@ -289,6 +289,7 @@ async def health(call: Call) -> t.Any:
 
 PLATFORM = Platform(
     name="smc_agent",
+    config="smc_agent",
     history=("trades", "market_data"),
     services={"api": "/api", "root": ""},
     trades_with=("api",),

@@ -18,7 +18,7 @@ import redis.asyncio
 
 from .. import platforms
 from ..platforms.base import Platform, Session
-from . import database, logs, models, seed, sessions
+from . import database, files, seed, sessions
 from .chance import DICE
 from .engine import Engine
 from .faults import Fault, Faults, Seen
@@ -69,7 +69,7 @@ class Site:
         self.pool = await database.pool(self.lab.postgresql, self.plan.database, self.name)
         async with self.writing() as db:
             await seed.prepare(self, db)
-        self._furnish()
+        self._furnish(anew=False)
         self.background(self.market.run())
         for port in self.ports:
             await port.open()
@@ -96,18 +96,20 @@ class Site:
             await self.cluster.restore(self)
         async with self.writing() as db:
             await seed.again(self, db, settings)
-        self._furnish()
+        self._furnish(anew=True)
         if any(isinstance(auth, Session) for auth in self.platform.auth.values()):
             await sessions.end_all(self)
         self.log.clear()
         self.market = Market(self)
         self.background(self.market.run())
 
-    def _furnish(self) -> None:
+    def _furnish(self, *, anew: bool) -> None:
+        """Write the files of the site: all of them ``anew``, or the kinds that are missing."""
         if self.lab.folder:
-            logs.furnish(self.lab.folder / "site-logs" / self.name)
-        if self.lab.folder and self.platform.models:
-            models.furnish(self.lab.folder / "models" / self.name, self.platform.models)
+            for kind in files.KINDS:
+                folder = self.lab.folder / kind / self.name
+                if anew or not folder.exists():
+                    files.furnish(folder, kind, self.platform)
 
     def background(self, work: t.Coroutine[t.Any, t.Any, t.Any]) -> None:
         """Run ``work`` until it ends or the site stops; a failure is logged."""

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+# Loaded once, before Ansible forks a worker for each site.
+from ansible_collections.tradeops.core.plugins.module_utils._health import verb as _verb  # noqa: F401
 from ansible_collections.tradeops.core.plugins.plugin_utils._verb import VerbAction
 
 

@@ -61,6 +61,11 @@ class Check:
     max_age: t.Optional[float] = None
     retries: t.Optional[Retries] = None
 
+    @property
+    def waits(self) -> float:
+        """Return the seconds in which it is known beforehand to do nothing but wait."""
+        return 0.0
+
     def check(self) -> t.Any:
         if not _NAME.fullmatch(self.name):
             return ("name",), f"{self.name!r} must be letters, digits, dots, dashes and underscores"
@@ -276,6 +281,10 @@ class Host(Check):
 
     read: t.Literal["cpu", "memory", "swap", "load"]
     interval: float = 0.5
+
+    @property
+    def waits(self) -> float:
+        return self.interval if self.read == "cpu" else 0.0
 
     def special(self) -> t.Any:
         if not 0 < self.interval < self.timeout:

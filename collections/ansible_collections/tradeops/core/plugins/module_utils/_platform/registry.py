@@ -12,7 +12,6 @@ import typing as t
 from .._common.argspec import OPERATION, SITE, ArgumentSpec
 from .._common.outcome import Outcome
 from .._health.outputs import FORMS
-from .._health.verb import ensure_health
 from . import kubernetes
 from .verbs import controls, info
 from .verbs.dead_man import ensure_switch
@@ -100,6 +99,13 @@ def _workloads(run: Run, given: Parameters) -> Outcome:
         given["state"], given["names"], given["replicas"], given["patience"], given["on_autoscaler"] == "note"
     )
     return ensure_workloads(run, wish, kubernetes.facts(given["workloads"], run.site.name))
+
+
+def _health(run: Run, given: Parameters) -> dict[str, t.Any]:
+    # A stop of trading does not wait for what only health needs.
+    from .._health.verb import ensure_health
+
+    return ensure_health(run, given)
 
 
 def _trading_info(run: Run, given: Parameters) -> dict[str, t.Any]:
@@ -255,7 +261,7 @@ VERBS: dict[str, Verb] = {
         ),
         _dead_man_switch,
     ),
-    "health": Verb(SITE.merge(_HEALTH), ensure_health),
+    "health": Verb(SITE.merge(_HEALTH), _health),
     "workloads": Verb(
         SITE.merge(
             OPERATION,

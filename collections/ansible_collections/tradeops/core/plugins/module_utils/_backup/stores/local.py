@@ -121,22 +121,24 @@ class LocalStore:
 
     def _walk(self, prefix: str) -> t.Iterator[tuple[str, os.stat_result]]:
         """List every file whose key begins with ``prefix``, in the order of their keys within a folder."""
-        folder = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
+        above = prefix.rpartition("/")[0]
+        folder = self._path(above) if above else self.root
         with self._told("list", prefix):
-            yield from self._below(folder, prefix)
+            yield from self._below(str(folder), f"{above}/" if above else "", prefix)
 
-    def _below(self, folder: pathlib.Path, prefix: str) -> t.Iterator[tuple[str, os.stat_result]]:
+    def _below(self, folder: str, base: str, prefix: str) -> t.Iterator[tuple[str, os.stat_result]]:
+        """``base`` is what keys in ``folder`` begin with: a catalogue has tens of thousands, so texts do."""
         try:
             found = sorted(os.scandir(folder), key=lambda item: item.name)
         except (FileNotFoundError, NotADirectoryError):
-            if folder == self.root or self.root.is_dir():
+            if folder == str(self.root) or self.root.is_dir():
                 return
             raise
         for item in found:
-            key = os.path.relpath(item.path, self.root)
+            key = base + item.name
             if item.is_dir(follow_symlinks=False):
                 if key.startswith(prefix) or prefix.startswith(f"{key}/"):
-                    yield from self._below(pathlib.Path(item.path), prefix)
+                    yield from self._below(item.path, f"{key}/", prefix)
             elif key.startswith(prefix):
                 with contextlib.suppress(FileNotFoundError):  # removed while we look
                     yield key, item.stat(follow_symlinks=False)

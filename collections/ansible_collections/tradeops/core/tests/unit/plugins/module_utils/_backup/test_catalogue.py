@@ -1,0 +1,273 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import pathlib
+import shutil
+import typing as t
+
+import pytest
+
+from ansible_collections.tradeops.core.plugins.module_utils._backup.catalogue import Catalogue, Listed, choose
+from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import (
+    Artefact,
+    Component,
+    Digest,
+    Manifest,
+    to_json,
+)
+from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import (
+    Damaged,
+    InputError,
+    Refused,
+    TradeopsError,
+    Unproven,
+)
+
+ONE, TWO, THREE = "20261124T020000Z-daily-aaaaaa", "20261125T020000Z-daily-bbbbbb", "20261126T020000Z-weekly-cccccc"
+BYTES = b"0123456789"
+
+
+class Ground:
+    """Two stores, and sets that are written as the stream writes them."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self.stores = [LocalStore("local", str(path / "local")), LocalStore("s3", str(path / "s3"))]
+
+    def write(self, set_id: str, *stores: str, key: str = "", **facts: t.Any) -> None:
+        digest = Digest(len(BYTES), hashlib.sha256(BYTES).hexdigest())
+        at = f"{set_id[:4]}-{set_id[4:6]}-{set_id[6:8]}T02:00:00Z"
+        artefact = Artefact("database/database.dump.zst.age", digest, digest, ("zstd", "age"))
+        component = Component("database", "postgresql", at, at, at, (artefact,))
+        fates = dict.fromkeys(stores, "stored") | facts.pop("fates", {})
+        manifest = Manifest(set_id, "here", set_id.split("-")[1], at, at, (component,), fates, **facts)
+        for name in stores:
+            self.put(name, set_id, artefact.name, BYTES)
+            self.put(name, set_id, "manifest.json", to_json(manifest, key))
+
+    def put(self, store: str, set_id: str, name: str, data: bytes = b"{}") -> pathlib.Path:
+        file = self.path / store / "here" / set_id / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        return file
+
+    def catalogue(self, **options: t.Any) -> Catalogue:
+        return Catalogue(self.stores, "here", **options)
+
+    def sets(self, **options: t.Any) -> dict[str, Listed]:
+        return {one.id: one for one in self.catalogue(**options).sets(expected=False)}
+
+
+@pytest.fixture
+def ground(tmp_path: pathlib.Path) -> Ground:
+    return Ground(tmp_path)
+
+
+def test_sets_of_two_stores_are_one_list(ground: Ground) -> None:
+    ground.write(ONE, "s3")
+    ground.write(TWO, "local", "s3")
+    ground.write(THREE, "local")
+    catalogue = ground.catalogue()
+    found = catalogue.sets()
+    assert [(one.id, one.type, one.state, sorted(one.copies)) for one in found] == [
+        (ONE, "daily", "whole", ["s3"]),
+        (TWO, "daily", "whole", ["local", "s3"]),
+        (THREE, "weekly", "whole", ["local"]),
+    ]
+    assert found[1].facts and found[1].facts.components == {"database": "postgresql"}
+    store, manifest = catalogue.manifest(found[1])
+    assert (store.name, manifest.id) == ("local", TWO)
+    assert not catalogue.problems
+
+
+def test_a_run_that_was_killed_is_listed_and_never_counts(ground: Ground) -> None:
+    ground.put("local", ONE, "database/database.dump.zst.age")
+    ground.put("local", TWO, "running.json", b'{"expires": "2999-01-01T00:00:00Z"}')
+    ground.put("local", THREE, "running.json", b'{"expires": "2020-01-01T00:00:00Z"}')
+    found = ground.sets()
+    assert [one.state for one in found.values()] == ["unfinished", "running", "unfinished"]
+    assert not any(one.usable for one in found.values())
+    assert found[ONE].problem == "local: it has no manifest: the run that made it did not end"
+
+
+def test_a_set_that_one_store_never_got_is_partial_and_counts_where_it_is_whole(ground: Ground) -> None:
+    ground.write(ONE, "local", fates={"s3": "the store s3 does not answer"})
+    ground.put("s3", ONE, "database/database.dump.zst.age", b"012")
+    one = ground.sets()[ONE]
+    assert (one.state, one.usable, one.copies["local"].whole, one.copies["s3"].whole) == ("partial", True, True, False)
+    assert "s3: the store s3 does not answer" in one.problem
+
+
+@pytest.mark.parametrize("how", ["truncated", "missing", "more"])
+def test_what_a_listing_shows_to_be_damaged(ground: Ground, how: str) -> None:
+    ground.write(ONE, "local")
+    file = ground.path / "local/here" / ONE / "database/database.dump.zst.age"
+    if how == "truncated":
+        file.write_bytes(b"0123")
+    elif how == "missing":
+        file.unlink()
+    else:
+        ground.put("local", ONE, "database/another")
+    one = ground.sets()[ONE]
+    assert (one.state, one.usable) == ("damaged", False)
+    assert "its manifest has 1 of 10" in one.problem
+
+
+def test_an_edited_manifest_and_one_of_another_set(ground: Ground) -> None:
+    ground.write(ONE, "local")
+    ground.write(TWO, "local")
+    folder = ground.path / "local/here"
+    (folder / TWO / "manifest.json").write_bytes((folder / ONE / "manifest.json").read_bytes())
+    edited = json.loads((folder / ONE / "manifest.json").read_bytes()) | {"tag": "edited"}
+    (folder / ONE / "manifest.json").write_text(json.dumps(edited))
+    found = ground.sets()
+    assert (found[ONE].state, found[TWO].state) == ("damaged", "damaged")
+    assert "its digest is wrong" in found[ONE].problem
+    assert f"is that of here/{ONE}" in found[TWO].problem
+    with pytest.raises(Refused, match="is damaged"):
+        ground.catalogue().manifest(found[ONE])
+
+
+def test_with_a_key_only_signed_sets_count_whatever_the_index_has_seen_without(
+    ground: Ground, tmp_path: pathlib.Path
+) -> None:
+    ground.write(ONE, "local")
+    ground.write(TWO, "local", key="the key of the manifests")
+    index = tmp_path / "index"
+    assert all(one.usable for one in ground.sets(index=index).values())
+    found = ground.sets(index=index, key="the key of the manifests")
+    assert (found[ONE].usable, found[TWO].usable) == (False, True)
+    assert "is not signed" in found[ONE].problem
+
+
+def test_levels_count_since_the_last_failure(ground: Ground) -> None:
+    ground.write(ONE, "local", "s3")
+    for at, level in (("01", "restored"), ("03", "hashes"), ("04", "sizes")):
+        ground.put("local", ONE, f"verified/202611{at}T000000Z-{level}.json")
+    one = ground.sets()[ONE]
+    assert (one.level, one.verified, one.reached("tools")) == ("restored", "20261101T000000Z", True)
+    ground.put("local", ONE, "verified/20261102T000000Z-failed.json")
+    one = ground.sets()[ONE]
+    assert (one.level, one.verified, one.state) == ("hashes", "20261103T000000Z", "whole")
+    ground.put("local", ONE, "verified/20261105T000000Z-failed.json")
+    one = ground.sets()[ONE]
+    # The copy of the other store was never tried.
+    assert (one.level, one.state, one.copies["local"].state, one.usable) == ("", "whole", "damaged", True)
+
+
+def test_a_hold_holds_until_it_ends_and_one_that_cannot_be_read_holds(ground: Ground) -> None:
+    for set_id in (ONE, TWO, THREE):
+        ground.write(set_id, "local")
+    ground.put("local", ONE, "hold.json", b'{"reason": "case 417", "by": "mia", "until": "2999-01-01T00:00:00Z"}')
+    ground.put("local", TWO, "hold.json", b'{"reason": "case 416", "until": "2020-01-01T00:00:00Z"}')
+    ground.put("local", THREE, "hold.json", b"?")
+    found = ground.sets()
+    assert found[ONE].held == "case 417, by mia, until 2999-01-01T00:00:00Z"
+    assert found[TWO].held == ""
+    assert "cannot be read" in found[THREE].held
+
+
+def test_a_set_that_is_being_removed_does_not_count(ground: Ground) -> None:
+    ground.write(ONE, "local")
+    ground.put("local", ONE, "deleting.json")
+    assert ground.sets()[ONE].state == "deleting"
+
+
+def test_an_empty_store_is_an_error_where_sets_are_expected(ground: Ground) -> None:
+    ground.write(ONE, "local")
+    (ground.path / "s3").mkdir()
+    catalogue = ground.catalogue()
+    assert [one.id for one in catalogue.sets()] == [ONE]
+    assert "the store s3 has nothing of this site" in catalogue.problems["s3"]
+    shutil.rmtree(ground.path / "local" / "here")
+    with pytest.raises(Unproven, match="the store local has nothing of this site"):
+        ground.catalogue().sets()
+    assert ground.catalogue().sets(expected=False) == []
+
+
+def test_a_store_that_cannot_be_listed_is_named_and_the_other_one_is_used(ground: Ground) -> None:
+    ground.write(ONE, "local")
+    catalogue = ground.catalogue()
+    assert [one.id for one in catalogue.sets(expected=False)] == [ONE]
+    assert "s3" in catalogue.problems  # its folder is not there
+    shutil.rmtree(ground.path / "local")
+    with pytest.raises(TradeopsError):
+        ground.catalogue().sets(expected=False)
+
+
+def test_the_index_saves_reading_and_is_believed_only_about_what_the_listing_shows(
+    ground: Ground, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    plain = LocalStore.read
+
+    def read(self: LocalStore, key: str) -> t.Iterator[bytes]:
+        reads.append(key)
+        return plain(self, key)
+
+    monkeypatch.setattr(LocalStore, "read", read)
+    index = tmp_path / "index"
+    ground.write(ONE, "local")
+    assert ground.sets(index=index)[ONE].facts == ground.sets(index=index)[ONE].facts
+    assert len(reads) == 1
+    ground.write(ONE, "local", tag="v2.0.0")
+    ground.write(TWO, "local")
+    found = ground.sets(index=index)
+    assert found[ONE].to_dict(dt.datetime.now(dt.UTC))["tag"] == "v2.0.0"
+    assert len(reads) == 3
+    for broken in (b"", b"[]", b'{"seal": 1, "sets": 1}'):
+        (index / "here.json").write_bytes(broken)
+        assert ground.sets(index=index)[TWO].usable
+
+
+def test_what_is_no_set_is_named_and_not_counted(ground: Ground) -> None:
+    ground.write(ONE, "local")
+    for name in ("20261131T020000Z-daily-aaaaaa", "wal", "20261124T020000Z-daily"):
+        ground.put("local", name, "manifest.json")
+    catalogue = ground.catalogue()
+    assert [one.id for one in catalogue.sets()] == [ONE]
+    assert sorted(catalogue.strangers) == ["20261124T020000Z-daily", "20261131T020000Z-daily-aaaaaa", "wal"]
+
+
+def test_choosing(ground: Ground) -> None:
+    for set_id in (ONE, TWO, THREE):
+        ground.write(set_id, "local")
+    ground.put("local", "20261126T030000Z-daily-dddddd", "database/x")
+    sets = ground.catalogue().sets()
+    assert choose(sets).id == THREE
+    assert choose(sets, kind="daily").id == TWO
+    assert choose(sets, ONE).id == ONE
+    assert choose(sets, "2026-11-25").id == TWO
+    assert choose(sets, before=dt.datetime(2026, 11, 25, 1, tzinfo=dt.UTC)).id == ONE
+    assert choose(sets, component="database").id == THREE
+    for wanted, said in (
+        ("2026-11-20", "there is no set of 2026-11-20 that can be used; the newest that can be used"),
+        ("yesterday", "'yesterday' is neither 'latest' nor the id of a set nor a day"),
+        ("20261126T030000Z-daily-dddddd", "is unfinished"),
+        ("20261126T030000Z-daily-eeeeee", "there is no set 20261126T030000Z-daily-eeeeee"),
+    ):
+        with pytest.raises(InputError, match=said):
+            choose(sets, wanted)
+    with pytest.raises(InputError, match="of type monthly with the component redis"):
+        choose(sets, kind="monthly", component="redis")
+
+
+def test_a_manifest_that_changed_after_the_list_is_refused(ground: Ground) -> None:
+    ground.write(ONE, "local")
+    catalogue = ground.catalogue()
+    (one,) = catalogue.sets()
+    ground.put("local", ONE, "manifest.json", b"{}")
+    with pytest.raises(Damaged):
+        catalogue.manifest(one)
+
+
+@pytest.mark.parametrize("site", ["", "..", "a/b"])
+def test_a_site_that_is_no_folder(site: str) -> None:
+    with pytest.raises(InputError, match="is no name of a site"):
+        Catalogue([], site)

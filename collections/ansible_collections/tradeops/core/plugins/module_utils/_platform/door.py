@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import typing as t
-import urllib.parse
 
 from .._common.errors import InputError, TradeopsError
 from .._common.gate import gate_of
@@ -18,7 +16,7 @@ from .._common.outcome import FAILURES, Outcome, Proof
 from .._common.redact import Redactor
 from .._common.waiter import Deadline
 from . import kubernetes, profiles
-from .http import HttpTransport
+from .http import transport_of
 from .profile import Profile
 from .registry import VERBS, Parameters
 from .site import Site
@@ -98,18 +96,7 @@ def _site(name: str, given: Parameters) -> Site:
             f"{name}: tradeops_ca_paths names {', '.join(unknown)}; {profile.name} has the services "
             f"{', '.join(profile.services)}, and beside them there are {', '.join(_BESIDE)}. Nothing was sent."
         )
-    transport = HttpTransport(
-        timeout=given["request_timeout"],
-        validate_certs=given["validate_certs"],
-        ca_path=given["ca_path"],
-        client_cert=given["client_cert"],
-        client_key=given["client_key"],
-        authorities={
-            urllib.parse.urlsplit(urls[service]).netloc: os.path.expanduser(str(path))
-            for service, path in given["ca_paths"].items()
-            if service in urls
-        },
-    )
+    transport = transport_of(given, urls)
     values = {key: given.get(key) or "" for key in ("reason", "operator", "operation", "namespace")}
     return Site(name=name, profile=profile, urls=urls, secrets=secrets, transport=transport, values=values)
 

@@ -169,6 +169,22 @@ class HttpTransport:
         return connection
 
 
+def transport_of(given: t.Mapping[str, t.Any], urls: t.Mapping[str, str]) -> HttpTransport:
+    """Return the transport that the parameters of a verb describe; ``urls`` are those of the site by service."""
+    return HttpTransport(
+        timeout=given["request_timeout"],
+        validate_certs=given["validate_certs"],
+        ca_path=given["ca_path"],
+        client_cert=given["client_cert"],
+        client_key=given["client_key"],
+        authorities={
+            urllib.parse.urlsplit(urls[service]).netloc: os.path.expanduser(str(path))
+            for service, path in given["ca_paths"].items()
+            if service in urls
+        },
+    )
+
+
 def _send(
     connection: http.client.HTTPConnection,
     method: str,

@@ -44,7 +44,7 @@ class Request:
     auth: t.Optional[str] = None
     query: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     body: t.Any = None
-    encoding: t.Literal["json", "form", "merge_patch"] = "json"
+    encoding: t.Literal["json", "form", "merge_patch", "apply"] = "json"
     answers: list[Answer] = dataclasses.field(default_factory=list)
 
     def check(self) -> t.Optional[str]:

@@ -21,6 +21,8 @@ from .http import Reply
 from .profile import PLACEHOLDER, Action, Request
 
 _EXCERPT = 160
+# JSON is YAML, so it may be applied as that.
+_KINDS = {"merge_patch": "application/merge-patch+json", "apply": "application/apply-patch+yaml"}
 _UNIX_SECONDS = 1e11  # larger stamps count milli-, micro- or nanoseconds
 
 
@@ -102,7 +104,7 @@ def encode(content: t.Any, encoding: str) -> tuple[bytes | None, dict[str, str]]
     if encoding == "form":
         pairs = {key: text(item) for key, item in content.items()}
         return urllib.parse.urlencode(pairs).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
-    kind = "application/merge-patch+json" if encoding == "merge_patch" else "application/json"
+    kind = _KINDS.get(encoding, "application/json")
     return json.dumps(content).encode(), {"Content-Type": kind}
 
 

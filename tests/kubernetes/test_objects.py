@@ -1,0 +1,216 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The objects of a namespace are captured from a real API server, spoilt, and put back; nobody ever sees a Secret."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pathlib
+import typing as t
+
+import pytest
+import yaml
+from clustered import SITE, Cluster
+from kept import Kept
+
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.kubernetes import Kubernetes
+from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Component
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, TradeopsError
+from ansible_collections.tradeops.core.plugins.module_utils._common.outcome import Object
+
+VALUE = "a-value-that-nobody-may-see"
+KINDS = ["ConfigMap", "Secret", "Service", "Deployment"]
+OPTIONS = {"kinds": KINDS}
+
+
+@pytest.fixture
+def given(cluster: Cluster) -> t.Iterator[dict[str, t.Any]]:
+    ground = cluster.ground
+    plan = ground.lab["sites"][SITE]
+    authority = str(pathlib.Path(ground.lab["kubernetes"]["folder"]) / "ca.crt")
+    yield {
+        "urls": plan["services"],
+        "secrets": plan["secrets"],
+        "namespace": plan["namespace"],
+        "ca_paths": {"kubernetes": authority},
+        "ca_path": None,
+        "validate_certs": True,
+        "client_cert": None,
+        "client_key": None,
+        "request_timeout": 5.0,
+        "recipients": ["age1example"],
+    }
+    for path in ("secrets/test-secret", "configmaps/test-config", "configmaps/test-fixed", "configmaps/test-child"):
+        ground.kubernetes(SITE, "DELETE", f"api/v1 {path}")
+
+
+def make(cluster: Cluster, kind: str, plural: str, name: str, **more: t.Any) -> dict[str, t.Any]:
+    meta = {"name": name, **more.pop("metadata", {})}
+    body = {"apiVersion": "v1", "kind": kind, "metadata": meta, **more}
+    answer = cluster.ground.kubernetes(SITE, "POST", f"api/v1 {plural}", body)
+    assert answer.status == 201, answer.body
+    return t.cast("dict[str, t.Any]", answer.json)
+
+
+def patch(cluster: Cluster, path: str, change: dict[str, t.Any]) -> None:
+    answer = cluster.ground.kubernetes(SITE, "PATCH", f"api/v1 {path}", change, kind="merge-patch")
+    assert answer.status == 200, answer.body
+
+
+def read(cluster: Cluster, path: str) -> dict[str, t.Any]:
+    return t.cast("dict[str, t.Any]", cluster.ground.kubernetes(SITE, "GET", f"api/v1 {path}").json)
+
+
+def captured(given: dict[str, t.Any]) -> tuple[Kept, Component]:
+    kept = Kept(SITE, given)
+    Kubernetes().check(SITE, OPTIONS, given)
+    return kept, kept.whole(Kubernetes().capture("objects", OPTIONS, t.cast(t.Any, kept)))
+
+
+def fates(found: list[Object]) -> dict[str, tuple[str, str]]:
+    return {item.id: (item.result, item.why) for item in found}
+
+
+def encoded(value: str) -> str:
+    return base64.b64encode(value.encode()).decode()
+
+
+def test_what_is_kept_is_clean_and_what_others_make_is_left_out(cluster: Cluster, given: dict[str, t.Any]) -> None:
+    owner = make(cluster, "ConfigMap", "configmaps", "test-config", data={"A": "1"}, metadata={"finalizers": []})
+    controller = {"apiVersion": "v1", "kind": "ConfigMap", "name": "test-config", "uid": owner["metadata"]["uid"]}
+    make(
+        cluster,
+        "ConfigMap",
+        "configmaps",
+        "test-child",
+        metadata={"ownerReferences": [{**controller, "controller": True}]},
+    )
+    make(cluster, "Secret", "secrets", "test-secret", data={"PASSWORD": encoded(VALUE)})
+    kept, component = captured(given)
+    items = {
+        f"{item['kind']}/{item['metadata']['name']}": item for item in yaml.safe_load_all(kept.stored["objects.yml"])
+    }
+    assert list(items) == component.facts["objects"]
+    assert items["ConfigMap/test-config"] == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "test-config", "namespace": given["namespace"]},
+        "data": {"A": "1"},
+    }
+    assert component.facts["skipped"]["ConfigMap/test-child"] == "made by ConfigMap test-config"
+    assert "ConfigMap/kube-root-ca.crt" in component.facts["skipped"]
+    assert not any(
+        key in item["metadata"] for item in items.values() for key in ("uid", "managedFields", "resourceVersion")
+    )
+    assert not any("status" in item for item in items.values())
+    assert not any("clusterIP" in item["spec"] for item in items.values() if item["kind"] == "Service")
+    assert VALUE not in json.dumps(component.facts) and encoded(VALUE) not in json.dumps(component.facts)
+    assert component.facts["server_version"].startswith("v1.")
+
+
+def test_objects_are_planned_put_back_and_read_again(cluster: Cluster, given: dict[str, t.Any]) -> None:
+    make(cluster, "ConfigMap", "configmaps", "test-config", data={"A": "1", "B": "2"})
+    make(cluster, "Secret", "secrets", "test-secret", data={"PASSWORD": encoded(VALUE)})
+    make(cluster, "ConfigMap", "configmaps", "test-fixed", data={"A": "1"}, immutable=True)
+    kept, component = captured(given)
+    engine, back = Kubernetes(), t.cast(t.Any, kept)
+    assert set(fates(engine.plan_restore(component, {}, back)).values()) == {("equal", "")}
+
+    patch(cluster, "configmaps/test-config", {"data": {"A": "spoilt", "C": "new"}})
+    patch(cluster, "secrets/test-secret", {"data": {"PASSWORD": encoded("another")}})
+    cluster.ground.kubernetes(SITE, "DELETE", "api/v1 configmaps/test-fixed")
+    make(cluster, "ConfigMap", "configmaps", "test-fixed", data={"A": "other"}, immutable=True)
+    before = cluster.numbers()
+
+    # Others hold these fields: that is told, and nothing is taken from them unasked.
+    plan = fates(engine.plan_restore(component, {}, back))
+    assert (
+        plan["ConfigMap/test-config"][0]
+        == plan["Secret/test-secret"][0]
+        == plan["ConfigMap/test-fixed"][0]
+        == "conflict"
+    )
+    assert ".data.A" in plan["ConfigMap/test-config"][1] and "restore_force" in plan["ConfigMap/test-config"][1]
+    assert "restore_recreate" in plan["ConfigMap/test-fixed"][1] or "restore_force" in plan["ConfigMap/test-fixed"][1]
+
+    told = engine.plan_restore(component, {"force": True, "recreate": True}, back)
+    plan = fates(told)
+    assert [name for name, (fate, _why) in plan.items() if fate == "changed"] == [
+        "Secret/test-secret",
+        "ConfigMap/test-config",
+        "ConfigMap/test-fixed",
+    ]
+    assert plan["ConfigMap/test-config"][1] == "it has besides, and keeps: C"
+    by_name = {item.id: item for item in told}
+    assert (by_name["ConfigMap/test-config"].before, by_name["ConfigMap/test-config"].after) == (
+        {"data.A": "spoilt"},
+        {"data.A": "1"},
+    )
+    assert by_name["Secret/test-secret"].after == {"data.PASSWORD": "********"}
+    assert read(cluster, "configmaps/test-config")["data"] == {"A": "spoilt", "B": "2", "C": "new"}
+
+    done = engine.restore(component, {"force": True, "recreate": True}, back)
+    assert fates(done) == plan
+    assert read(cluster, "configmaps/test-config")["data"] == {"A": "1", "B": "2", "C": "new"}
+    assert read(cluster, "secrets/test-secret")["data"] == {"PASSWORD": encoded(VALUE)}
+    assert read(cluster, "configmaps/test-fixed")["data"] == {"A": "1"}
+    assert set(fates(engine.restore(component, {"force": True}, back)).values()) <= {
+        ("equal", ""),
+        ("equal", "it has besides, and keeps: C"),
+    }
+    assert cluster.numbers() == before
+    everything = repr([vars(item) for item in (*told, *done)]) + repr(kept.gate.plan)
+    assert not any(text in everything for text in (VALUE, encoded(VALUE), encoded("another")))
+
+
+def test_a_new_workload_comes_without_pods(cluster: Cluster, given: dict[str, t.Any]) -> None:
+    kept, component = captured(given)
+    number = cluster.numbers()["data-handler"][0]
+    cluster.ground.kubernetes(SITE, "DELETE", "apis/apps/v1 deployments/data-handler")
+    back = t.cast(t.Any, Kept(SITE, given))
+    back.stored = kept.stored
+    found = fates(Kubernetes().restore(component, {}, back))
+    fate, why = found["Deployment/data-handler"]
+    assert (fate, "without pods" in why) == ("created", True)
+    live = cluster.ground.kubernetes(SITE, "GET", "apis/apps/v1 deployments/data-handler").json
+    assert live["spec"]["replicas"] == 0
+    assert live["metadata"]["annotations"]["tradeops.core/replicas"] == str(number)
+    # Once more changes nothing, also not its number.
+    assert fates(Kubernetes().restore(component, {}, back))["Deployment/data-handler"][0] == "equal"
+    started = cluster.work("started", "data-handler")
+    assert (started["result"], cluster.numbers()["data-handler"]) == ("proven", (number, number))
+    assert fates(Kubernetes().restore(component, {}, back))["Deployment/data-handler"][0] == "equal"
+    assert cluster.numbers()["data-handler"] == (number, number)
+
+
+def test_long_lists_come_in_pages_and_begin_anew(
+    cluster: Cluster, given: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "ansible_collections.tradeops.core.plugins.module_utils._backup.engines.kubernetes"
+    monkeypatch.setattr(f"{module}._PAGE", 2)
+    _kept, component = captured(given)
+    names = {f"Deployment/{name}" for name in cluster.numbers()}
+    assert names <= set(component.facts["objects"])
+    cluster.fault("error_before", "GET", "*/deployments", status=410, times=3)
+    _kept, again = captured(given)
+    assert again.facts["objects"] == component.facts["objects"]
+
+
+def test_what_cannot_be_kept_is_refused_before_anything_is_read(cluster: Cluster, given: dict[str, t.Any]) -> None:
+    for options, changes, says in (
+        ({}, {"recipients": []}, "tradeops_backup_recipients"),
+        ({"kinds": ["Lease"]}, {}, "Lease"),
+        ({"kinds": [{"kind": "Event", "version": "v1", "plural": "events"}]}, {}, "of the moment"),
+        ({}, {"urls": {}}, "tradeops_urls has no 'kubernetes'"),
+        ({}, {"namespace": None}, "tradeops_namespace"),
+    ):
+        with pytest.raises(InputError, match=says):
+            Kubernetes().check(
+                SITE, t.cast("dict[str, t.Any]", options), {**given, **t.cast("dict[str, t.Any]", changes)}
+            )
+    Kubernetes().check(SITE, {"kinds": ["ConfigMap"]}, {**given, "recipients": []})
+    cluster.fault("error_before", status=503)
+    with pytest.raises(TradeopsError, match="503"):
+        captured(given)

@@ -56,6 +56,9 @@ class Store(t.Protocol):
     def delete(self, key: str) -> None:
         """Remove an object for good: with versions, every version. Raises Refused when a lock holds it."""
 
+    def held(self, key: str) -> str:
+        """Say what keeps an object from being removed now, and until when; empty when nothing does."""
+
     def unfinished(self, prefix: str) -> t.Iterator[str]:
         """Name what killed uploads left below ``prefix`` (temporary files, parts of multipart uploads)."""
 

@@ -75,6 +75,9 @@ class LocalStore:
             if path.exists():
                 raise Refused(f"{self.said(key)} is still there after it was removed.", method="delete", path=key)
 
+    def held(self, key: str) -> str:
+        return ""  # a folder has no locks
+
     def unfinished(self, prefix: str) -> t.Iterator[str]:
         return (key for key, _info in self._walk(prefix) if key.endswith(_PARTIAL))
 

@@ -29,6 +29,7 @@ _LOST_KEYS = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException"}
     | {"InvalidToken", "TokenRefreshRequired", "RequestExpired", "401", "403"}
 )
+_UNLOCKED = ("/running.json", "/hold.json", "/deleting.json")
 _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 
 
@@ -103,15 +104,12 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         full = self.prefix + key
-        versions = [
-            item["VersionId"]
-            for page in self._pages("list_object_versions", {"Bucket": self.bucket, "Prefix": full}, key)
-            for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-            if item["Key"] == full
-        ]
+        versions = self._versions(key)
         # A lock is looked for first, so that an object that is held keeps all of its versions.
         for version in versions:
-            self._unlocked(key, version)
+            why = self._lock(key, version)
+            if why:
+                raise Refused(f"{self.said(key)} is held by {why}.", method="delete", path=key, sent=False)
         for version in versions:
             self.call("delete_object", key, Key=full, VersionId=version)
         if not versions:
@@ -120,6 +118,9 @@ class S3Store:
             raise Refused(
                 f"{self.said(key)} is still there after it was removed.", method="delete", path=key, sent=True
             )
+
+    def held(self, key: str) -> str:
+        return next(filter(None, (self._lock(key, version) for version in self._versions(key))), "")
 
     def unfinished(self, prefix: str) -> t.Iterator[str]:
         request = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
@@ -154,9 +155,9 @@ class S3Store:
         return found
 
     def locked(self, request: dict[str, t.Any], key: str) -> dict[str, t.Any]:
-        """Add the lock of this store to a request that makes an object. What only marks a run has no lock."""
+        """Add the lock of this store to a request that makes an object. What only marks or tells of a set has none."""
         lock = self.facts.object_lock
-        if lock is None or key.endswith(("/running.json", "/hold.json")):
+        if lock is None or key.endswith(_UNLOCKED) or "/verified/" in key:
             return request
         until = dt.datetime.now(dt.UTC) + dt.timedelta(days=lock.days)
         return {**request, "ObjectLockMode": lock.mode, "ObjectLockRetainUntilDate": until}
@@ -197,19 +198,29 @@ class S3Store:
         with self.told(method, prefix):
             yield from self.client.get_paginator(method).paginate(**request)
 
-    def _unlocked(self, key: str, version: str) -> None:
-        """Raise Refused when a lock holds this version."""
+    def _versions(self, key: str) -> list[str]:
+        full = self.prefix + key
+        return [
+            str(item["VersionId"])
+            for page in self._pages("list_object_versions", {"Bucket": self.bucket, "Prefix": full}, key)
+            for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            if item["Key"] == full
+        ]
+
+    def _lock(self, key: str, version: str) -> str:
+        """Say what holds this version, and until when."""
         try:
             found = self.call("head_object", key, Key=self.prefix + key, VersionId=version)
         except Refused as exc:
             if exc.status in (404, 405):  # a delete marker
-                return
+                return ""
             raise
+        if found.get("ObjectLockLegalHoldStatus") == "ON":
+            return "a legal hold"
         until = found.get("ObjectLockRetainUntilDate")
-        held = found.get("ObjectLockLegalHoldStatus") == "ON"
-        if held or (until and until > dt.datetime.now(dt.UTC)):
-            why = "a legal hold" if held else f"an object lock until {until:%Y-%m-%dT%H:%M:%SZ}"
-            raise Refused(f"{self.said(key)} is held by {why}.", method="delete", path=key, sent=False)
+        if until and until > dt.datetime.now(dt.timezone.utc):
+            return f"an object lock until {until:%Y-%m-%dT%H:%M:%SZ}"
+        return ""
 
     def _connect(self, secrets: t.Mapping[str, str]) -> t.Any:
         facts = self.facts

@@ -222,10 +222,19 @@ class Catalogue:
         for copy in one.copies.values():
             if copy.whole:
                 try:
-                    return self.store(copy.store), self._read(copy, one.id)
+                    return self.store(copy.store), self.read(copy, one.id)
                 except TradeopsError as exc:
                     problem = exc
         raise problem
+
+    def read(self, copy: Copy, set_id: str) -> Manifest:
+        """Return the manifest of one copy, read now and checked. Raises Damaged, and what the store raises."""
+        store = self.store(copy.store)
+        where = f"{self.site}/{set_id} in the store {store.name}"
+        found = from_json(b"".join(store.read(f"{folder(self.site, set_id)}{MANIFEST}")), where, self._key)
+        if (found.site, found.id) != (self.site, set_id):
+            raise Damaged(f"the manifest of {where} is that of {found.site}/{found.id}. Do not restore it.")
+        return found
 
     def _list(self, store: Store, expected: bool) -> dict[str, Copy]:
         copies: dict[str, Copy] = {}
@@ -273,21 +282,13 @@ class Catalogue:
             facts = read.get(copy.manifest.size)  # the same in every store, so one is read
             if facts is None:
                 try:
-                    facts = facts_of(self._read(copy, one.id))
+                    facts = facts_of(self.read(copy, one.id))
                 except TradeopsError as exc:
                     copy.state, copy.flaw = "damaged", str(exc)
                     continue
                 read[copy.manifest.size] = facts
             one.facts = one.facts or facts
             self._index.put(one.id, copy, facts)
-
-    def _read(self, copy: Copy, set_id: str) -> Manifest:
-        store = self.store(copy.store)
-        where = f"{self.site}/{set_id} in the store {store.name}"
-        found = from_json(b"".join(store.read(f"{folder(self.site, set_id)}{MANIFEST}")), where, self._key)
-        if (found.site, found.id) != (self.site, set_id):
-            raise Damaged(f"the manifest of {where} is that of {found.site}/{found.id}. Do not restore it.")
-        return found
 
     def _mark(self, one: Listed, copy: Copy, mark: str, now: dt.datetime) -> None:
         """Read what a hold or a run says of itself."""
@@ -303,6 +304,13 @@ class Catalogue:
             copy.held = f"{found.get('reason') or 'no reason given'}{by}{f', until {until}' if until else ''}"
         if mark == RUNNING and not over:
             copy.state = "running"
+
+
+def catalogue_of(site: str, stores: t.Sequence[Store], given: t.Mapping[str, t.Any]) -> Catalogue:
+    """Return the catalogue that a verb with the parameters ``given`` reads; its index lies beside the leases."""
+    leases = os.path.expanduser(given["lease_dir"]).rstrip("/")
+    key = str(given["secrets"].get("backup_manifest_key") or "")
+    return Catalogue(stores, site, key=key, index=os.path.join(os.path.dirname(leases), "catalogue"))
 
 
 def facts_of(manifest: Manifest) -> Facts:

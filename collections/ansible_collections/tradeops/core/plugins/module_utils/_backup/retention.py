@@ -138,7 +138,8 @@ class Policy(Rules):
 class Subject:
     """A set as retention sees it, in one store. ``flaw``: why it counts for nothing, empty when it is good.
 
-    ``held``: why it must not be removed. ``written``: when the store got it, by the clock of the store.
+    ``held``: why it must not be removed. ``written``: when the store got it, by the clock of the store. ``begun``: a
+    removal of it was begun, and it is no longer whole.
     """
 
     id: str
@@ -150,6 +151,7 @@ class Subject:
     parent: str = ""
     written: dt.datetime | None = None
     running: bool = False
+    begun: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +226,7 @@ def _judge_group(
             reasons[one.id].append(late)
         elif one.running:
             reasons[one.id].append("it is being made")
-        elif not one.flaw:
+        elif not one.flaw and not one.begun:
             counting.append(one)
         if one.held:
             reasons[one.id].append(f"held: {one.held}")
@@ -234,7 +236,9 @@ def _judge_group(
         reasons[one.id] += said
         removable[one.id] = "no rule keeps it"
     for one in group:
-        if one.flaw and not reasons[one.id]:
+        if one.begun and not reasons[one.id]:
+            removable[one.id] = "its removal was begun"
+        elif one.flaw and not reasons[one.id]:
             why = _flawed(one, counting, policy)
             if why:
                 reasons[one.id].append(why)

@@ -218,7 +218,7 @@ class S3Store:
         if found.get("ObjectLockLegalHoldStatus") == "ON":
             return "a legal hold"
         until = found.get("ObjectLockRetainUntilDate")
-        if until and until > dt.datetime.now(dt.timezone.utc):
+        if until and until > dt.datetime.now(dt.UTC):
             return f"an object lock until {until:%Y-%m-%dT%H:%M:%SZ}"
         return ""
 

@@ -158,7 +158,14 @@ options:
       - The Redis of the site, with C(host), C(port), C(db), C(user), and C(ca_path) where it is encrypted.
       - The password is C(redis_password) in O(secrets). The variable C(tradeops_redis) can give it.
     type: dict
+  backup_stores:
+    description: Where the backups of the site are, for checks of kind backup_freshness. See C(docs/backup.md).
+      The variable C(tradeops_backup_stores) can give it.
+    type: list
+    elements: dict
+    default: []
 requirements:
+  - boto3, for checks of kind backup_freshness whose store is a bucket
   - psycopg, for checks of kind postgresql
   - redis, for checks of kind redis
 seealso:

@@ -40,6 +40,7 @@ SITE_OPTIONS = (
     "lease_ttl",
     "postgresql",
     "redis",
+    "backup_stores",
 )
 _USERS = ("awx_user_name", "tower_user_name")
 # What every site may have is given to every verb, also to one that has no use for it; anything else is checked.

@@ -187,19 +187,7 @@ class Catalogue:
         ``expected``: a store without anything of this site is then one that cannot be listed: a wrong folder, bucket
         or prefix looks just like that.
         """
-        now = dt.datetime.now(dt.UTC)
-        with concurrent.futures.ThreadPoolExecutor(len(self.stores) or 1) as pool:
-            listings = list(pool.map(lambda store: self._list(store, expected), self.stores))
-        if self.stores and len(self._errors) == len(self.stores):
-            raise self._errors[self.stores[0].name]
-        found: dict[str, Listed] = {}
-        for listing in listings:
-            for set_id, copy in listing.items():
-                if set_id not in found:
-                    parts = t.cast("re.Match[str]", ID.fullmatch(set_id))
-                    found[set_id] = Listed(set_id, self.site, parts["type"], read_stamp(parts["at"]), {})
-                found[set_id].copies[copy.store] = copy
-        ordered = [found[set_id] for set_id in sorted(found)]
+        now, ordered = dt.datetime.now(dt.UTC), self._listed(expected)
         with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
             self._fill(ordered, pool)
             list(pool.map(lambda job: self._mark(job[0], job[1], job[2], now), _marked(ordered)))
@@ -208,6 +196,24 @@ class Catalogue:
             for copy in one.copies.values():
                 _judge(copy, one.facts)
         return ordered
+
+    def newest(self, level: str, types: t.Sequence[str] = (), *, expected: bool = True) -> Listed | None:
+        """Return the newest set that can be used and was verified at ``level``; raises as ``sets`` does.
+
+        Only the manifests that decide it are read.
+        """
+        for one in reversed(self._listed(expected)):
+            if types and one.type not in types:
+                continue
+            for copy in one.copies.values():
+                _levels(copy)
+            if any(rank(copy.level) >= rank(level) for copy in one.copies.values()):
+                self._fill_one(one)
+                for copy in one.copies.values():
+                    _judge(copy, one.facts)
+                if one.usable and one.reached(level) and one.taken <= dt.datetime.now(dt.UTC):
+                    return one
+        return None
 
     def store(self, name: str) -> Store:
         return next(store for store in self.stores if store.name == name)
@@ -235,6 +241,21 @@ class Catalogue:
         if (found.site, found.id) != (self.site, set_id):
             raise Damaged(f"the manifest of {where} is that of {found.site}/{found.id}. Do not restore it.")
         return found
+
+    def _listed(self, expected: bool) -> list[Listed]:
+        """Merge the listings of all stores, the oldest set first."""
+        with concurrent.futures.ThreadPoolExecutor(len(self.stores) or 1) as pool:
+            listings = list(pool.map(lambda store: self._list(store, expected), self.stores))
+        if self.stores and len(self._errors) == len(self.stores):
+            raise self._errors[self.stores[0].name]
+        found: dict[str, Listed] = {}
+        for listing in listings:
+            for set_id, copy in listing.items():
+                if set_id not in found:
+                    parts = t.cast("re.Match[str]", ID.fullmatch(set_id))
+                    found[set_id] = Listed(set_id, self.site, parts["type"], read_stamp(parts["at"]), {})
+                found[set_id].copies[copy.store] = copy
+        return [found[set_id] for set_id in sorted(found)]
 
     def _list(self, store: Store, expected: bool) -> dict[str, Copy]:
         copies: dict[str, Copy] = {}
@@ -264,15 +285,17 @@ class Catalogue:
 
     def _fill(self, sets: t.Sequence[Listed], pool: concurrent.futures.Executor) -> None:
         """Find the facts of every set that has a manifest: from the index, else from the manifest itself."""
-        unread: list[Listed] = []
-        for one in sets:
-            with_manifest = [copy for copy in one.copies.values() if copy.manifest]
-            known = [self._index.get(one.id, copy) for copy in with_manifest]
-            if known and all(known):
-                one.facts = known[0]
-            elif with_manifest:
-                unread.append(one)
-        list(pool.map(self._read_facts, unread))
+        list(pool.map(self._read_facts, [one for one in sets if not self._known(one)]))
+
+    def _fill_one(self, one: Listed) -> None:
+        if not self._known(one):
+            self._read_facts(one)
+
+    def _known(self, one: Listed) -> bool:
+        """Take the facts of a set from the index; return whether there is nothing to read."""
+        found = [self._index.get(one.id, copy) for copy in one.copies.values() if copy.manifest]
+        one.facts = found[0] if found and all(found) else None
+        return not found or one.facts is not None
 
     def _read_facts(self, one: Listed) -> None:
         read: dict[int, Facts] = {}
@@ -440,14 +463,19 @@ def _marked(sets: t.Iterable[Listed]) -> list[tuple[Listed, Copy, str]]:
     ]
 
 
-def _judge(copy: Copy, facts: Facts | None) -> None:
-    """Say in which state a copy is, and how far it was verified."""
+def _levels(copy: Copy) -> None:
+    """Say how far a copy was verified, from the names of its records."""
     copy.records.sort()
     copy.failed = next((at for at, level in reversed(copy.records) if level == FAILED), "")
     passed = [(rank(level), at) for at, level in copy.records if level != FAILED and at > copy.failed]
     if passed:
         best, copy.verified = max(passed)
         copy.level = LEVELS[best]
+
+
+def _judge(copy: Copy, facts: Facts | None) -> None:
+    """Say in which state a copy is."""
+    _levels(copy)
     if copy.flaw:
         return
     if DELETING in copy.marks:
@@ -458,7 +486,7 @@ def _judge(copy: Copy, facts: Facts | None) -> None:
     elif facts and (copy.objects, copy.size) != (facts.objects, facts.size):
         seen = f"{copy.objects} artefacts of {copy.size} bytes are there"
         copy.state, copy.flaw = "damaged", f"{seen}, its manifest has {facts.objects} of {facts.size}"
-    elif copy.failed and not passed:
+    elif copy.failed and not copy.level:
         copy.state, copy.flaw = "damaged", f"its verification failed at {told(read_stamp(copy.failed))}"
     else:
         copy.state = "whole"

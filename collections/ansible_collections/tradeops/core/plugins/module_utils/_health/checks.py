@@ -323,6 +323,20 @@ class Platform(Check):
         return None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackupFreshness(Check):
+    """The age in hours of the newest backup set that can be used and was verified at ``level`` or a higher one.
+
+    None is a failure. It reads the stores of the backups themselves, so it does not depend on the job that makes them.
+    """
+
+    level: t.Literal["listed", "sizes", "hashes", "tools", "restored"] = "hashes"
+    types: list[str] = dataclasses.field(default_factory=list)
+    stores: list[str] = dataclasses.field(default_factory=list)
+    unit: str = "h"
+    timeout: float = 30.0
+
+
 KINDS: dict[str, type[Check]] = {
     "http": Http,
     "json": Json,
@@ -339,6 +353,7 @@ KINDS: dict[str, type[Check]] = {
     "file": File,
     "host": Host,
     "platform": Platform,
+    "backup_freshness": BackupFreshness,
 }
 
 

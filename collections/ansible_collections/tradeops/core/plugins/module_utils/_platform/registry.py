@@ -162,6 +162,7 @@ _HEALTH = ArgumentSpec(
         "output": {"type": "dict", "options": {form: {"type": "path"} for form in FORMS}},
         "postgresql": {"type": "dict"},
         "redis": {"type": "dict"},
+        "backup_stores": {"type": "list", "elements": "dict", "default": []},
     },
     mutually_exclusive=(("gate", "watch"),),
 )

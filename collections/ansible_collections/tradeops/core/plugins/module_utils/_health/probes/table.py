@@ -13,7 +13,7 @@ from ..._common.errors import InputError
 from ..asked import Asked, server
 from ..checks import Check
 from ..reading import Reading
-from . import cluster, machine, platforms, stores, web
+from . import backups, cluster, machine, platforms, stores, web
 
 Probe = t.Callable[[t.Any, Asked], Reading]
 
@@ -33,6 +33,7 @@ PROBES: dict[str, Probe] = {
     "file": machine.file,
     "host": machine.host,
     "platform": platforms.platform,
+    "backup_freshness": backups.freshness,
 }
 
 
@@ -55,6 +56,8 @@ def prepare(check: Check, asked: Asked) -> None:
             raise InputError(f"{name}: tradeops_urls has no kubernetes. Nothing was read.")
         if not (any_check.namespace or given["namespace"]):
             raise InputError(f"{name}: neither it nor tradeops_namespace says the namespace. Nothing was read.")
+    if check.kind == "backup_freshness":
+        backups.prepare(any_check, asked)
     if check.kind == "platform":
         platforms.prepare(any_check, asked)
     addressed = [any_check] if getattr(any_check, "path", None) and hasattr(any_check, "service") else []

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import pathlib
 import shutil
@@ -12,14 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.tradeops.core.plugins.module_utils._backup.catalogue import Catalogue, Listed, choose
-from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import (
-    Artefact,
-    Component,
-    Digest,
-    Manifest,
-    to_json,
-)
+from ansible_collections.tradeops.core.plugins.module_utils._backup.catalogue import Catalogue, choose
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import (
     Damaged,
@@ -28,40 +20,9 @@ from ansible_collections.tradeops.core.plugins.module_utils._common.errors impor
     TradeopsError,
     Unproven,
 )
+from ansible_collections.tradeops.core.tests.unit.written_sets import Ground
 
 ONE, TWO, THREE = "20261124T020000Z-daily-aaaaaa", "20261125T020000Z-daily-bbbbbb", "20261126T020000Z-weekly-cccccc"
-BYTES = b"0123456789"
-
-
-class Ground:
-    """Two stores, and sets that are written as the stream writes them."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self.path = path
-        self.stores = [LocalStore("local", str(path / "local")), LocalStore("s3", str(path / "s3"))]
-
-    def write(self, set_id: str, *stores: str, key: str = "", **facts: t.Any) -> None:
-        digest = Digest(len(BYTES), hashlib.sha256(BYTES).hexdigest())
-        at = f"{set_id[:4]}-{set_id[4:6]}-{set_id[6:8]}T02:00:00Z"
-        artefact = Artefact("database/database.dump.zst.age", digest, digest, ("zstd", "age"))
-        component = Component("database", "postgresql", at, at, at, (artefact,))
-        fates = dict.fromkeys(stores, "stored") | facts.pop("fates", {})
-        manifest = Manifest(set_id, "here", set_id.split("-")[1], at, at, (component,), fates, **facts)
-        for name in stores:
-            self.put(name, set_id, artefact.name, BYTES)
-            self.put(name, set_id, "manifest.json", to_json(manifest, key))
-
-    def put(self, store: str, set_id: str, name: str, data: bytes = b"{}") -> pathlib.Path:
-        file = self.path / store / "here" / set_id / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-        return file
-
-    def catalogue(self, **options: t.Any) -> Catalogue:
-        return Catalogue(self.stores, "here", **options)
-
-    def sets(self, **options: t.Any) -> dict[str, Listed]:
-        return {one.id: one for one in self.catalogue(**options).sets(expected=False)}
 
 
 @pytest.fixture
@@ -256,6 +217,31 @@ def test_choosing(ground: Ground) -> None:
             choose(sets, wanted)
     with pytest.raises(InputError, match="of type monthly with the component redis"):
         choose(sets, kind="monthly", component="redis")
+
+
+def test_the_newest_at_a_level_costs_one_manifest(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    for set_id in (ONE, TWO, THREE):
+        ground.write(set_id, "local", "s3")
+    catalogue = ground.catalogue()
+    assert catalogue.newest("hashes") is None
+    ground.put("s3", ONE, "verified/20261124T030000Z-restored.json")
+    ground.put("local", TWO, "verified/20261125T030000Z-hashes.json")
+    ground.put("local", THREE, "verified/20261126T030000Z-failed.json")
+    reads: list[str] = []
+    plain = LocalStore.read
+
+    def read(self: LocalStore, key: str) -> t.Iterator[bytes]:
+        reads.append(key)
+        return plain(self, key)
+
+    monkeypatch.setattr(LocalStore, "read", read)
+    found = [ground.catalogue().newest(level) for level in ("listed", "hashes", "tools")]
+    assert [one.id if one else None for one in found] == [TWO, TWO, ONE]
+    assert len(reads) == 3
+    assert catalogue.newest("listed", ["weekly"]) is None
+    (ground.path / "local/here" / TWO / "database/database.dump.zst.age").unlink()
+    found = [ground.catalogue().newest("hashes")]
+    assert found[0] and found[0].id == ONE  # what is verified there is not whole any more
 
 
 def test_a_manifest_that_changed_after_the_list_is_refused(ground: Ground) -> None:

@@ -23,6 +23,7 @@ class Pipe:
         self._held = held
         self._pieces: collections.deque[bytes] = collections.deque()
         self._size = 0
+        self._taken = 0  # bytes of the first piece that were read
         self._changed = threading.Condition()
         self._ended = False
         self._cut = False
@@ -66,10 +67,16 @@ class Pipe:
                 raise Cut
             if not self._pieces:
                 return b""
-            piece = self._pieces.popleft()
-            if 0 <= size < len(piece):
-                self._pieces.appendleft(piece[size:])
-                piece = piece[:size]
+            first = self._pieces[0]
+            left = len(first) - self._taken
+            if size < 0 or size >= left:
+                piece = first[self._taken :] if self._taken else first
+                self._pieces.popleft()
+                self._taken = 0
+            else:
+                piece = first[self._taken : self._taken + size]
+                self._taken += size
             self._size -= len(piece)
-            self._changed.notify_all()
+            if self._size < self._held:
+                self._changed.notify_all()
             return piece

@@ -135,32 +135,32 @@ class _Fetch:
     def __init__(self, store: Store, key: str) -> None:
         self.problem: Exception | None = None
         self._pieces = store.read(key)
-        self._rest = b""
+        self._piece = b""
+        self._taken = 0  # bytes of it that were read
         self._hash = hashlib.sha256()
         self._size = 0
         self._closed = False
 
     def read(self, size: int = -1) -> bytes:
-        if not self._rest:
-            self._rest = self._next()
-        if size < 0:
-            piece, self._rest = self._rest, b""
-        else:
-            piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece
+        if self._taken == len(self._piece):
+            self._piece, self._taken = self._next(), 0
+        end = len(self._piece) if size < 0 else min(len(self._piece), self._taken + size)
+        found = self._piece[self._taken : end]
+        self._taken = end
+        return found
 
     def digest(self) -> Digest:
         return Digest(self._size, self._hash.hexdigest())
 
     def drain(self) -> None:
-        self._rest = b""
+        self._piece, self._taken = b"", 0
         with contextlib.suppress(Exception):  # it is kept as the problem
             while self._next():
                 pass
 
     def close(self) -> None:
         self._closed = True
-        self._rest = b""
+        self._piece, self._taken = b"", 0
         close = getattr(self._pieces, "close", None)
         if close:
             close()

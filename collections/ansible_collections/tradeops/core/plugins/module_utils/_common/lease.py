@@ -64,7 +64,7 @@ class Lease:
         self.operator = operator
         self.ttl = ttl
         self.pid = pid or os.getpid()
-        self._born = _born(self.pid)
+        self._born = born(self.pid)
 
     def holder(self) -> Holder | None:
         """Return who holds the lease now, or None. Raises LeaseHeld when the file is damaged or cannot be read."""
@@ -172,10 +172,10 @@ def _damage(holder: Holder) -> str:
 def _valid(holder: Holder) -> bool:
     if holder.expires <= time.time():
         return False
-    return holder.machine != platform.node() or _born(holder.pid) == holder.born
+    return holder.machine != platform.node() or born(holder.pid) == holder.born
 
 
-def _born(pid: int) -> str:
+def born(pid: int) -> str:
     """Return when a process of this machine began, in ticks, or an empty text when it has ended (or without /proc)."""
     try:
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,60 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""The verbs on backups by the name of their module, and the doors of module and action plugin."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._common.argspec import ArgumentSpec
+from .manifest import TYPES
+from .run import ENGINES, STORES, Body, Parameters, Tell, execute
+from .verbs.backup import ensure_backup
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    spec: ArgumentSpec
+    body: Body
+
+
+VERBS: dict[str, Verb] = {
+    "backup": Verb(
+        STORES.merge(
+            ENGINES,
+            ArgumentSpec(
+                {
+                    "type": {
+                        "type": "str",
+                        "choices": [kind for kind in TYPES if kind != "safety"],
+                        "default": "manual",
+                    },
+                    "tag": {"type": "str"},
+                    "consistency": {"type": "str", "choices": ["component", "quiesced"], "default": "component"},
+                    "code_version": {"type": "str"},
+                }
+            ),
+        ),
+        ensure_backup,
+    ),
+}
+
+
+def run_verb(
+    name: str, given: Parameters, *, check_mode: bool, process: int = 0, tell: Tell = lambda _text: None
+) -> Parameters:
+    """Run the verb of the module ``name`` with validated parameters."""
+    return execute(name, VERBS[name].body, given, check_mode=check_mode, process=process, tell=tell)
+
+
+def run_module(name: str) -> t.NoReturn:
+    """The main() of the modules: options in, result out."""
+    module = VERBS[name].spec.module()
+    result = run_verb(name, module.params, check_mode=module.check_mode)
+    if result["failed"]:
+        module.fail_json(**result)
+    module.exit_json(**result)
+    raise AssertionError("exit_json does not return")

@@ -1,0 +1,192 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""Capture every component of a site under one id into every store, and read back that it is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import re
+import typing as t
+
+from ..._common.errors import Damaged, InputError, TradeopsError
+from ..._common.outcome import Object, Outcome, Seen
+from ..capturing import Capturing
+from ..ciphers import recipients
+from ..engine import Engine
+from ..engines import engine_of
+from ..manifest import Component, Manifest, folder, read_manifest
+from ..run import Parameters, Run
+from ..sets import Making, iso, new_id
+from ..store import Store
+from ..stream import STORED, Targets
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """One component as the inventory has it."""
+
+    name: str
+    word: str
+    engine: Engine
+    options: dict[str, t.Any]
+
+
+def ensure_backup(run: Run, given: Parameters) -> Outcome:
+    """Make one set. Whatever ends it before its manifest is written leaves nothing that counts."""
+    parts = _parts(run.site, given["components"])
+    keys = recipients(given["recipients"])
+    for part in parts:
+        part.engine.check(run.site, part.options, given)
+    wanted = f"a {given['type']} backup of {', '.join(part.name for part in parts)}"
+    targets = Targets(run.stores, lambda text: _say(run, text))
+    # A store that does not answer is known before anything is captured, also in check mode.
+    targets.each(lambda store: store.head(f"{run.site}/none/none"))
+    names = list(targets.fates)
+    steps = [{"action": "capture", "component": part.name, "engine": part.word, "stores": names} for part in parts]
+    steps.append({"action": "publish", "type": given["type"], "stores": names})
+    made = run.gate.write(steps, lambda: _make(run, given, parts, keys, targets))
+    if made is None:
+        lost = [f"the store {name}: {fate}" for name, fate in targets.fates.items() if fate != STORED]
+        return run.outcome("backup", wanted, [], before={}, after={}, problems=lost)
+    run.more = {"set": dataclasses.asdict(made), "backup_id": made.id}
+    objects = _proven(run, made, targets, given)
+    problems = [f"stored in {_and(names_of(made, True))}, not in {_and(names_of(made, False))}"] if made.partial else []
+    after = {"set": made.id, "stores": made.stores, "components": [part.name for part in made.components]}
+    return run.outcome("backup", wanted, objects, before={}, after=after, problems=problems)
+
+
+def names_of(made: Manifest, stored: bool) -> list[str]:
+    """Return the stores that have a set, or those that have not with why."""
+    if stored:
+        return [name for name, fate in made.stores.items() if fate == STORED]
+    return [f"{name} ({fate})" for name, fate in made.stores.items() if fate != STORED]
+
+
+def _make(run: Run, given: Parameters, parts: list[_Part], keys: list[t.Any], targets: Targets) -> Manifest:
+    started = dt.datetime.now(dt.UTC)
+    making = Making(targets, run.site, new_id(given["type"], started), given["operation"] or "", run.gate.note)
+    making.begin()
+    try:
+        components = tuple(_captured(run, given, part, keys, targets, making.base) for part in parts)
+        ended = dt.datetime.now(dt.UTC)
+
+        def manifest(fates: dict[str, str]) -> Manifest:
+            return Manifest(
+                making.id,
+                run.site,
+                given["type"],
+                iso(started),
+                iso(ended),
+                components,
+                run.redactor.clean(fates),
+                given["consistency"],
+                tag=given["tag"] or "",
+                parent=next((str(c.facts["parent_set"]) for c in components if c.facts.get("parent_set")), ""),
+                key_ids=tuple(given["recipients"]),
+                operation=given["operation"] or "",
+                operator=given["operator"] or "",
+                reason=given["reason"] or "",
+                code_version=given["code_version"] or "",
+            )
+
+        return making.publish(manifest, str(given["secrets"].get("backup_manifest_key") or ""))
+    except BaseException:
+        making.discard()
+        raise
+
+
+def _captured(run: Run, given: Parameters, part: _Part, keys: list[t.Any], targets: Targets, base: str) -> Component:
+    capturing = Capturing(
+        run.site,
+        given,
+        part.name,
+        targets=targets,
+        base=base,
+        recipients=keys,
+        tell=run.tell,
+        note=run.gate.note,
+        clean=run.redactor.text,
+    )
+    started = iso(dt.datetime.now(dt.UTC))
+    found = part.engine.capture(part.name, part.options, capturing)
+    done = dataclasses.replace(
+        found,
+        name=part.name,
+        engine=part.word,
+        started=started,
+        ended=iso(dt.datetime.now(dt.UTC)),
+        artefacts=tuple(capturing.artefacts),
+    )
+    plain, stored = (sum(getattr(item, which).size for item in done.artefacts) for which in ("plain", "stored"))
+    run.tell(f"{run.site}: {part.name}: captured, {plain / 1e6:.1f} MB, {stored / 1e6:.1f} MB as stored")
+    return done
+
+
+def _proven(run: Run, made: Manifest, targets: Targets, given: Parameters) -> list[Object]:
+    """List each store again, and compare it with the manifest that is read from it."""
+    key = str(given["secrets"].get("backup_manifest_key") or "")
+    objects = []
+    for store in targets.alive.values():
+        what = f"{made.site}/{made.id} in the store {store.name}"
+        try:
+            _whole(store, made, key)
+        except TradeopsError as exc:
+            objects.append(Object(what, "set", None, None, "unproven", str(exc)))
+            continue
+        size = sum(item.stored.size for component in made.components for item in component.artefacts)
+        run.seen.append(
+            Seen(store.name, "list", f"{made.site}/{made.id}", iso(dt.datetime.now(dt.UTC)), {"bytes": size})
+        )
+        objects.append(Object(what, "set", None, {"bytes": size}, "proven"))
+    return objects
+
+
+def _whole(store: Store, made: Manifest, key: str) -> None:
+    """Raise Damaged unless a store has the manifest and every artefact with its size."""
+    base = folder(made.site, made.id)
+    if read_manifest(store, made.site, made.id, key) != made:
+        raise Damaged("its manifest is another one than was written.")
+    sizes = {entry.key: entry.size for entry in store.entries(base)}
+    for component in made.components:
+        for item in component.artefacts:
+            if sizes.get(f"{base}{item.name}") != item.stored.size:
+                seen = sizes.get(f"{base}{item.name}", "nothing")
+                raise Damaged(f"{item.name} has {item.stored.size} bytes, and {seen} is there.")
+
+
+def _parts(site: str, components: list[dict[str, t.Any]]) -> list[_Part]:
+    parts: list[_Part] = []
+    for component in components:
+        name = str(component.get("name") or "")
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                f"{site}: tradeops_backup_components: {name!r} is no name for a component; use lower-case letters, "
+                f"digits, - and _. Nothing was captured."
+            )
+        if any(part.name == name for part in parts):
+            raise InputError(
+                f"{site}: tradeops_backup_components: two components are named {name}. Nothing was captured."
+            )
+        options = {
+            key: value for key, value in component.items() if key not in ("name", "engine") and value is not None
+        }
+        parts.append(_Part(name, str(component["engine"]), engine_of(site, component), options))
+    if not parts:
+        raise InputError(
+            f"{site}: no component is given: name some in tradeops_backup_components. Nothing was captured."
+        )
+    return parts
+
+
+def _say(run: Run, text: str) -> None:
+    run.gate.note(text)
+    run.tell(f"{run.site}: {text}")
+
+
+def _and(names: list[str]) -> str:
+    return ", ".join(names)

@@ -82,6 +82,7 @@ def column(profile: Profile) -> dict[str, str]:
         "circuit_breaker": "yes" if able.circuit_breakers else LACKS,
         "rollout": "yes" if able.rollout else LACKS,
         "risk_limits": "yes" if able.risk_limits else LACKS,
+        "configuration": "yes" if able.configuration else LACKS,
         "dead_man_switch": "yes" if able.dead_man_switch else LACKS,
         "health": "yes" if able.health else LACKS,
         "hours of the market": "yes" if able.market else LACKS,

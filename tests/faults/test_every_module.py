@@ -55,6 +55,16 @@ CASES: dict[str, list[tuple[dict[str, t.Any], tuple[str, ...]]]] = {
     "risk_limits": [
         ({"reduce_by": 20, "baseline": "now"}, ("flashmm-primary", "ai-trading-primary", "smc-agent-primary")),
     ],
+    "configuration": [
+        (
+            {
+                "settings": {"log_level": "DEBUG", "rate_limit_per_minute": 60},
+                "schema": {"log_level": {"type": "str"}, "rate_limit_per_minute": {"type": "int"}},
+                "strict": False,
+            },
+            ("ai-trading-primary",),
+        )
+    ],
     "dead_man_switch": [({"state": "armed", "timeout": 60}, ("practice-sim",))],
 }
 

@@ -211,6 +211,20 @@ def test_a_limit_is_set_by_name(site: Profiled) -> None:
         site.send(limits.set, id="max_fun", value=1)
 
 
+def test_a_setting_keeps_its_type_and_is_effective_at_once(site: Profiled) -> None:
+    configuration = site.able.configuration
+    assert configuration
+    site.send(configuration.set, id="api_timeout_seconds", value=30)
+    assert {row["id"]: row["value"] for row in site.rows(configuration.list)}["api_timeout_seconds"] == 30
+    for name, value, said in (
+        ("fun", 1, "there is no setting fun"),
+        ("log_level", 1, "log_level must be of type str"),
+        ("database_pool_size", 30, "database_pool_size is read when the services start"),
+    ):
+        with pytest.raises(Refused, match=said):
+            site.send(configuration.set, id=name, value=value)
+
+
 @pytest.mark.parametrize(
     ("services", "verdict"),
     [

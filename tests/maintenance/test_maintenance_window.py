@@ -350,3 +350,28 @@ def _mended(ground: Ground) -> t.Iterator[None]:
     yield
     for site in ground.sites:
         ground.sql(site, "DROP TRIGGER IF EXISTS stay ON settings")
+
+
+def test_a_wrong_setting_holds_the_window_and_nothing_is_set(ground: Ground, controller: Controller) -> None:
+    site = "ai-trading-primary"
+
+    def loaded() -> dict[str, t.Any]:
+        (row,) = ground.sql(site, "SELECT value FROM settings WHERE key = 'configuration'")
+        return t.cast("dict[str, t.Any]", json.loads(row["value"]))
+
+    before = loaded()
+    body = {"any_time": True, "minutes": 30, "body": ["configuration", "backup"]}
+
+    def run(settings: dict[str, t.Any], status: int) -> Played:
+        variables = given(maintenance_windows={"test": body}, configuration_settings=settings)
+        return controller.play(WINDOW, "-l", site, *variables, status=status)
+
+    done = run({"log_level": "DEBUG", "alert_cpu_percent": "85"}, 2)
+    assert "alert_cpu_percent: '85' must be of type int, is of type str" in done.text
+    assert "Left to do: configuration, backup" in done.text
+    assert is_held(ground, site)
+    assert loaded() == before
+    run({"log_level": "DEBUG", "alert_cpu_percent": 85}, 0)
+    assert loaded() == before | {"log_level": "DEBUG", "alert_cpu_percent": 85}
+    assert record(controller, site)["steps"]["configuration"]["status"] == "done"
+    assert is_open(ground, site)

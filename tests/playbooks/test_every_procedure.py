@@ -8,6 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import json
 import pathlib
 import subprocess
 import sys
@@ -284,12 +285,21 @@ def beside(sites: tuple[str, ...], grows: str = "") -> Case:
     return Case(sites, back, faster=WINDOW, reads_only=True, grows=grows)
 
 
+ALERTS = {"alert_cpu_percent": 85, "alert_memory_percent": 90, "alert_disk_percent": 95}  # as inventories/ say
+
 CASES |= {
+    "AT-CONF": [
+        Case(AI, lambda truth: truth["settings"]["alert_cpu_percent"] == 80, reads_only=True),
+        Case(AI, lambda truth: truth["settings"].items() >= {**ALERTS, "log_level": "INFO"}.items()),
+    ],
     "FM-MWEEK": [halting(FLASHMM, MAINTAINED)],
     "FM-MMONTH": [halting(FLASHMM)],
     "FM-MEMERG": [halting(FLASHMM), halting(FLASHMM), halting(FLASHMM, MAINTAINED)],
     "FM-CHANGE": [beside(FLASHMM, MAINTAINED), halting(FLASHMM)],
-    "AT-MWIN": [Case(AI, back, reads_only=True), halting(AI)],
+    "AT-MWIN": [
+        Case(AI, back, reads_only=True),
+        Case(AI, lambda truth: back(truth) and truth["settings"].items() >= ALERTS.items(), faster=WINDOW),
+    ],
     "AT-MWEEK": [halting(AI, MAINTAINED)],
     "AT-MMONTH": [beside(AI)],
     "OB-MWIN": [halting(BOOK, ARCHIVED.format("order_book_snapshots_archive"))],
@@ -363,7 +373,9 @@ def _arrange(ground: Ground, site: str, case: Case) -> None:
 def _around(ground: Ground, site: str, services: dict[str, str]) -> Truth:
     """What is so around a site: its services by their processes, and the objects of its namespace."""
     now = _services(ground, site)
+    loaded = ground.sql(site, "SELECT value FROM settings WHERE key = 'configuration'")
     found: Truth = {
+        "settings": json.loads(loaded[0]["value"]) if loaded else {},
         "listening": {service for service, pid in now.items() if pid},
         "restarted": {service for service, pid in now.items() if pid and pid != services[service]},
     }

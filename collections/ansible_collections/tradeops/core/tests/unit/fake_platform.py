@@ -114,6 +114,9 @@ capabilities:
   risk_limits:
     list: {request: {path: /limits}, select: "@", fields: {id: name, value: value}}
     set: {repeatable: true, request: {method: PUT, path: "/limits/{id}", body: {value: "{value}"}}}
+  configuration:
+    list: {request: {path: /settings}, select: "@", fields: {id: name, value: value}}
+    set: {repeatable: true, request: {method: PUT, path: "/settings/{id}", body: {value: "{value}"}}}
   dead_man_switch:
     read: {sources: {switch: {path: /switch}}, value: switch.seconds}
     arm: {repeatable: true, request: {method: POST, path: /switch, body: {seconds: "{timeout}"}}}
@@ -123,6 +126,14 @@ capabilities:
   metrics:
     pnl: {sources: {metrics: {path: /metrics}}, value: metrics.pnl}
 """
+
+# The schema of the settings of this platform.
+SETTINGS: dict[str, dict[str, t.Any]] = {
+    "level": {"type": "str", "choices": ["DEBUG", "INFO"]},
+    "timeout": {"type": "int", "least": 1, "most": 60},
+    "ratio": {"type": "float"},
+    "alerts": {"type": "bool", "restart": True},
+}
 
 LOGIN_PROFILE = PROFILE.replace(
     "operator: {kind: bearer, token: token}",
@@ -202,6 +213,7 @@ class Platform:
         self.venue_positions = copy.deepcopy(self.positions)
         self.breakers = {"BTC": False, "ETH": False}
         self.rollouts: dict[str, t.Any] = {"BTC": 50, "ETH": 0}
+        self.settings: dict[str, t.Any] = {"level": "INFO", "timeout": 10, "ratio": 0.5, "alerts": True}
         self.limits: dict[str, t.Any] = {"size": 1000.0, "loss": -200.0}
         self.switch: t.Any = 0
         self.market_open: t.Any = True
@@ -298,6 +310,7 @@ class Platform:
             "/venue/positions": {"positions": self.venue_positions},
             "/breakers": [{"pair": pair, "open": is_open} for pair, is_open in self.breakers.items()],
             "/rollouts": [{"pair": pair, "percentage": value} for pair, value in self.rollouts.items()],
+            "/settings": [{"name": name, "value": value} for name, value in self.settings.items()],
             "/limits": [{"name": name, "value": value} for name, value in self.limits.items()],
             "/switch": {"seconds": self.switch},
             "/clock": {"is_open": self.market_open},
@@ -334,6 +347,8 @@ class Platform:
         elif request.path == "/rollouts":
             for pair in self.rollouts if body["pair"] == "all" else [body["pair"]]:
                 self.rollouts[pair] = body["percentage"]
+        elif request.path.startswith("/settings/"):
+            self.settings[key] = body["value"]
         elif request.path.startswith("/limits/"):
             self.limits[key] = body["value"]
         elif request.path == "/switch":

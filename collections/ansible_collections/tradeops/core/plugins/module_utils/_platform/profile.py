@@ -309,6 +309,18 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """What runs has these settings. ``list.fields``: id (the name of the setting) and value. ``set`` gets ``{id}`` and
+    ``{value}``."""
+
+    list: Listing
+    set: Action
+
+    def check(self) -> t.Any:
+        return _field(self.list, "value")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DeadManSwitch:
     """``read.value`` gives the seconds left; 0, or a key that holds null, when it is not armed. ``arm`` gets
     ``{timeout}`` (seconds)."""
@@ -328,6 +340,7 @@ class Capabilities:
     circuit_breakers: t.Optional[Breakers] = None
     rollout: t.Optional[Rollout] = None
     risk_limits: t.Optional[Limits] = None
+    configuration: t.Optional[Configuration] = None
     dead_man_switch: t.Optional[DeadManSwitch] = None
     market: t.Optional[Read] = None
     health: t.Optional[Read] = None

@@ -14,6 +14,7 @@ from .._common.outcome import Outcome
 from .._health.outputs import FORMS
 from . import kubernetes
 from .verbs import controls, info
+from .verbs.configuration import ensure_configuration
 from .verbs.dead_man import ensure_switch
 from .verbs.maintenance import ensure_maintenance
 from .verbs.orders import ensure_no_open_orders
@@ -88,6 +89,16 @@ def _rollout(run: Run, given: Parameters) -> Outcome:
 
 def _risk_limits(run: Run, given: Parameters) -> Outcome:
     return controls.ensure_limits(run, limits=given["limits"], reduce_by=given["reduce_by"], baseline=given["baseline"])
+
+
+def _configuration(run: Run, given: Parameters) -> Outcome:
+    return ensure_configuration(
+        run,
+        settings=given["settings"],
+        schema=given["schema"],
+        strict=given["strict"],
+        apply=given["state"] == "applied",
+    )
 
 
 def _dead_man_switch(run: Run, given: Parameters) -> Outcome:
@@ -249,6 +260,20 @@ VERBS: dict[str, Verb] = {
             ),
         ),
         _risk_limits,
+    ),
+    "configuration": Verb(
+        SITE.merge(
+            OPERATION,
+            ArgumentSpec(
+                {
+                    "state": {"type": "str", "choices": ["applied", "valid"], "default": "applied"},
+                    "settings": {"type": "dict", "default": {}},
+                    "schema": {"type": "dict", "required": True},
+                    "strict": {"type": "bool", "default": True},
+                }
+            ),
+        ),
+        _configuration,
     ),
     "dead_man_switch": Verb(
         SITE.merge(

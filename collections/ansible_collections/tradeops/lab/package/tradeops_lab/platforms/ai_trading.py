@@ -4,7 +4,8 @@
 """AI Trading System: seven services with a port each and one token. No service knows the whole state.
 
 Settings of its own: ``executor_halted`` (the executor was stopped alone, while the scheduler still runs), the figures
-that ``/status``, ``/data/status`` and ``/health`` report, and ``service_health`` (service -> status, if not healthy).
+that ``/status``, ``/data/status`` and ``/health`` report, ``service_health`` (service -> status, if not healthy), and
+``configuration`` (what the services have loaded).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .base import Bearer, Call, Handler, Platform, Refusal, Route, Row
 from .shapes import Fields, listing, number, scope, shape, shapes, text
 
 SERVICES = ("data_collector", "strategy_engine", "risk_manager", "trade_executor", "scheduler", "export", "maintenance")
+AT_START = ("database_pool_size",)
 EXECUTOR, RISK, MAINTENANCE = "trade_executor", "risk_manager", "maintenance"
 
 ORDER: Fields = {
@@ -192,6 +194,27 @@ async def maintenance_status(call: Call) -> t.Any:
     return {"service": MAINTENANCE, "mode": values["maintenance"], "as_of": await call.engine.now()}
 
 
+async def configuration(call: Call) -> t.Any:
+    loaded = (await call.engine.settings())["configuration"]
+    rows = [{"name": name, "value": value} for name, value in loaded.items()]
+    return {"settings": rows, "as_of": await call.engine.now()}
+
+
+async def configure(call: Call) -> t.Any:
+    """One setting, effective at once in all services; it keeps its type."""
+    name, value = text(call, "name"), call.body.get("value")
+    loaded = (await call.engine.settings())["configuration"]
+    if name not in loaded:
+        raise Refusal(404, "not_found", f"there is no setting {name}")
+    if type(value) is not type(loaded[name]):
+        raise Refusal(422, "invalid_value", f"{name} must be of type {type(loaded[name]).__name__}")
+    if name in AT_START:
+        raise Refusal(409, "restart_needed", f"{name} is read when the services start")
+    await call.engine.put(configuration=loaded | {name: value})
+    await call.engine.audit("configuration", f"{name} is {value}", reason=call.reason)
+    return {"name": name, "value": value}
+
+
 async def enter_maintenance(call: Call) -> t.Any:
     mode = call.body.get("mode") or "maintenance"
     if mode not in ("maintenance", "read_only"):
@@ -271,6 +294,16 @@ PLATFORM = Platform(
         "disk_percent": 51.0,
         "network_latency_ms": 42.0,
         "queue_depth": 7,
+        "configuration": {
+            "log_level": "INFO",
+            "api_timeout_seconds": 10,
+            "alert_cpu_percent": 80,
+            "alert_memory_percent": 85,
+            "alert_disk_percent": 90,
+            "rate_limit_per_minute": 120,
+            "alerts_enabled": True,
+            "database_pool_size": 20,
+        },
     },
     error=error,
     trading_state=trading_state,
@@ -299,6 +332,8 @@ PLATFORM = Platform(
         Route("GET", "/status", scheduler_status, service="scheduler"),
         Route("POST", "/export/performance", export_performance, service="export"),
         Route("GET", "/maintenance/status", maintenance_status, service=MAINTENANCE),
+        Route("GET", "/config", configuration, service=MAINTENANCE),
+        Route("PUT", "/config", configure, writes=True, service=MAINTENANCE),
         Route("POST", "/maintenance/enter", enter_maintenance, writes=True, service=MAINTENANCE),
         Route("POST", "/maintenance/exit", exit_maintenance, writes=True, service=MAINTENANCE),
         Route("POST", "/maintenance/emergency-shutdown", emergency_shutdown, writes=True, service=MAINTENANCE),

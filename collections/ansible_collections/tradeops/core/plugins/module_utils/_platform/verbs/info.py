@@ -25,6 +25,7 @@ SUBSETS = (
     "circuit_breakers",
     "rollout",
     "risk_limits",
+    "configuration",
     "dead_man_switch",
     "market",
     "health",

@@ -35,6 +35,8 @@ class Change:
     field: str
     for_all: Action | None
     for_one: Action | None
+    # What is sent for a value, where that is not the value as it is compared: 30 and not 30.0.
+    sent: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
     def read(self, run: Run) -> Values:
         """Return id -> value. What the platform tells twice, and differently, is ``unknown``. Raises CallError."""
@@ -126,7 +128,10 @@ def _send(run: Run, change: Change, before: Values, target: Values, todo: Values
             f"{run.site.name}: {run.site.profile.title} can do this to all {change.kind}s at once only, not to "
             f"{', '.join(sorted(target))}; nothing was sent."
         )
-    rows: Rows = [{"id": key, "symbol": key, "value": value, "percentage": value} for key, value in todo.items()]
+    rows: Rows = [
+        {"id": key, "symbol": key, "value": change.sent.get(key, value), "percentage": value}
+        for key, value in todo.items()
+    ]
     return run.tell_each(
         rows,
         change.for_one,

@@ -11,7 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._common.waiter import Deadline
-from ansible_collections.tradeops.core.tests.unit.fake_platform import PROFILE, Platform
+from ansible_collections.tradeops.core.tests.unit.fake_platform import PROFILE, SETTINGS, Platform
 
 Do = t.Callable[..., dict[str, t.Any]]
 
@@ -25,6 +25,11 @@ Do = t.Callable[..., dict[str, t.Any]]
         ("rollout", {"state": "percentage", "percentage": 25, "pairs": ["BTC", "ETH"]}, ["POST /rollouts"] * 2),
         ("rollout", {"state": "percentage", "percentage": 25, "all": True}, ["POST /rollouts"] * 2),
         ("risk_limits", {"limits": {"size": 500, "loss": "-100"}}, ["PUT /limits/size", "PUT /limits/loss"]),
+        (
+            "configuration",
+            {"settings": {"level": "DEBUG", "timeout": 30}, "schema": SETTINGS},
+            ["PUT /settings/level", "PUT /settings/timeout"],
+        ),
         ("maintenance_mode", {"state": "enabled", "mode": "read_only"}, ["POST /maintenance"]),
         ("dead_man_switch", {"state": "armed", "timeout": 60}, ["POST /switch"]),
     ],
@@ -51,6 +56,7 @@ def test_planned_then_proven_then_unchanged(
         ("circuit_breaker", {"state": "open", "all": True}, "/breakers"),
         ("rollout", {"state": "stopped", "all": True}, "/rollouts"),
         ("risk_limits", {"limits": {"size": 500}}, "/limits/size"),
+        ("configuration", {"settings": {"timeout": 30}, "schema": SETTINGS}, "/settings/timeout"),
         ("maintenance_mode", {"state": "enabled"}, "/maintenance"),
         ("dead_man_switch", {"state": "armed"}, "/switch"),
     ],

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._common.lease import Lease
 from ansible_collections.tradeops.core.plugins.module_utils._platform import door
-from ansible_collections.tradeops.core.tests.unit.fake_platform import PASSWORD, PROFILE, SECRETS, Platform
+from ansible_collections.tradeops.core.tests.unit.fake_platform import PASSWORD, PROFILE, SECRETS, SETTINGS, Platform
 
 Do = t.Callable[..., dict[str, t.Any]]
 HEALTH = {"verdict", "state", "decided_by", "explain", "checks", "summary"}
@@ -66,6 +66,7 @@ def test_every_result_has_the_same_keys(do: Do, platform: Platform) -> None:
         "circuit_breaker": {"state": "open", "all": True},
         "rollout": {"state": "stopped", "all": True},
         "risk_limits": {"limits": {"size": 1}},
+        "configuration": {"settings": {"level": "DEBUG"}, "schema": SETTINGS},
         "dead_man_switch": {"state": "armed"},
         "health": {"gate": {"for": 0.01}},
     }
@@ -85,6 +86,7 @@ def test_a_capability_that_the_platform_lacks_is_refused_by_name(do: Do, platfor
         ("circuit_breaker", {"state": "open", "all": True}, "circuit breakers"),
         ("rollout", {"state": "stopped", "all": True}, "rollout"),
         ("risk_limits", {"limits": {"size": 1}}, "risk limits"),
+        ("configuration", {"schema": {}}, "configuration"),
         ("dead_man_switch", {"state": "armed"}, "dead man switch"),
         ("trading_state", {"state": "flat"}, "orders"),
     ):

@@ -10,10 +10,20 @@ import typing as t
 
 from ..._common.errors import InputError
 from ..engine import Engine
+from .files import Files
+from .image import Image
+from .kubernetes import Kubernetes
 from .postgresql import Postgresql
+from .prometheus import Prometheus
+from .redis import Redis
 
 ENGINES: dict[str, t.Callable[[], Engine]] = {
+    "files": Files,
+    "image": Image,
+    "kubernetes": Kubernetes,
     "postgresql": Postgresql,
+    "prometheus": Prometheus,
+    "redis": Redis,
 }
 
 

@@ -21,7 +21,7 @@ from ansible_collections.tradeops.core.plugins.plugin_utils._verb import SITE_OP
 
 # Options that a site gives as host variables: of sets as tradeops_backup_<option>, the others as tradeops_<option>.
 _OF_SETS = ("stores", "components", "recipients", "retention")
-_OTHERS = ("postgresql_bin", "redis_bin", "postgresql_server")
+_OTHERS = ("postgresql_bin", "redis_bin", "postgresql_server", "scratch_dir")
 _ROOT = pathlib.Path(__file__).parents[2]
 
 

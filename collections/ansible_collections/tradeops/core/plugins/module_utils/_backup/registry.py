@@ -11,8 +11,12 @@ import typing as t
 
 from .._common.argspec import ArgumentSpec
 from .manifest import TYPES
+from .retention import LEVELS
 from .run import ENGINES, STORES, Body, Parameters, Tell, execute
 from .verbs.backup import ensure_backup
+from .verbs.info import gather
+from .verbs.retention import ensure_retention
+from .verbs.verify import ensure_verified
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +43,41 @@ VERBS: dict[str, Verb] = {
             ),
         ),
         ensure_backup,
+    ),
+    "backup_info": Verb(
+        STORES.merge(
+            ArgumentSpec(
+                {
+                    "id": {"type": "str"},
+                    "before": {"type": "str"},
+                    "types": {"type": "list", "elements": "str", "default": []},
+                    "limit": {"type": "int", "default": 50},
+                    "expected": {"type": "bool", "default": True},
+                }
+            )
+        ),
+        gather,
+    ),
+    "backup_verify": Verb(
+        STORES.merge(
+            ArgumentSpec(
+                {
+                    "id": {"type": "str", "default": "latest"},
+                    "level": {"type": "str", "choices": list(LEVELS), "default": "hashes"},
+                    "types": {"type": "list", "elements": "str", "default": []},
+                    "subset": {"type": "str"},
+                    "only_stores": {"type": "list", "elements": "str", "default": []},
+                    "postgresql_bin": {"type": "path"},
+                    "postgresql_server": {"type": "dict"},
+                    "redis_bin": {"type": "path"},
+                    "scratch_dir": {"type": "path"},
+                }
+            )
+        ),
+        ensure_verified,
+    ),
+    "backup_retention": Verb(
+        STORES.merge(ArgumentSpec({"retention": {"type": "dict", "required": True}})), ensure_retention
     ),
 }
 

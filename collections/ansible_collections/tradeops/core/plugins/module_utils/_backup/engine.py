@@ -130,8 +130,8 @@ class Physical(t.Protocol):
     def fetch(self, base: Base, into: pathlib.Path, progress: t.Callable[[str], None]) -> None:
         """Fetch a base backup into a folder that is not there yet."""
 
-    def restore_command(self) -> str:
-        """Return what PostgreSQL runs for one segment; it holds no secret."""
+    def restore_command(self, data: pathlib.Path) -> str:
+        """Return what PostgreSQL in ``data`` runs for one segment; it holds no secret."""
 
     def environment(self) -> dict[str, str]:
         """Return what that command needs in its environment beside the usual."""

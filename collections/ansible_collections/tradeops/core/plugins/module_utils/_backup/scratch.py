@@ -157,6 +157,7 @@ def postgresql(
     programs: str | None,
     data: pathlib.Path | None = None,
     settings: t.Mapping[str, str] | None = None,
+    environment: t.Mapping[str, str] | None = None,
     budget: float = _START_BUDGET,
     ready: t.Callable[[Server], bool] | None = None,
 ) -> t.Iterator[Server]:
@@ -164,13 +165,13 @@ def postgresql(
 
     ``programs`` is the folder of the programs, None for PATH. With ``data`` it runs as the owner of that folder, and
     its own access rules are not asked. Everybody who can reach the socket, which is its user and root, is
-    ``postgres``. ``ready`` says when it has started, by default when it answers. Raises Unproven with the end of its
-    log.
+    ``postgres``. ``environment`` is for the programs that it runs. ``ready`` says when it has started, by default when
+    it answers. Raises Unproven with the end of its log.
     """
     server = program("postgres", programs)
-    user = server_user() if data is None else _owner(data)
-    _check_reach(pathlib.Path(server), user)
-    _check_reach(place, user)
+    user = server_user() if data is None else owner_of(data)
+    check_reach(pathlib.Path(server), user)
+    check_reach(place, user)
     room = place / "pg"
     room.mkdir(mode=0o700)
     give(room, user)
@@ -190,7 +191,7 @@ def postgresql(
     argv = [server, "-D", str(data)]
     for key, value in options.items():
         argv += ["-c", f"{key}={value}"]
-    process = _start(argv, user, room, log, signal.SIGQUIT)
+    process = _start(argv, user, room, log, signal.SIGQUIT, environment)
     running = Server("PostgreSQL", str(room), 5432, data, log, user, process)
     try:
         _wait(running, ready or _answers, budget)
@@ -226,6 +227,12 @@ def redis(
         yield running
     finally:
         running.stop(signal.SIGKILL)
+
+
+def run(server: Server, argv: list[str]) -> None:
+    """Run a program to its end as the server's user. Raises Unproven with what it said."""
+    room = pathlib.Path(server.host)
+    _finish(argv, server.user, room, room / f"{pathlib.Path(argv[0]).name}.log")
 
 
 def connect(server: Server, database: str = "postgres") -> t.Any:
@@ -271,7 +278,12 @@ def _wait(server: Server, ready: t.Callable[[Server], bool], budget: float) -> N
 
 
 def _start(
-    argv: list[str], user: User | None, room: pathlib.Path, log: pathlib.Path, last: signal.Signals
+    argv: list[str],
+    user: User | None,
+    room: pathlib.Path,
+    log: pathlib.Path,
+    last: signal.Signals,
+    more: t.Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     us = os.getpid()
 
@@ -290,7 +302,7 @@ def _start(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=room,
-            env={**environment, "LC_ALL": "C", "HOME": str(room)},
+            env={**environment, "LC_ALL": "C", "HOME": str(room), **(more or {})},
             umask=0o077,
             start_new_session=True,  # what ends us by the keyboard is for us to pass on
             preexec_fn=bind,
@@ -318,7 +330,7 @@ def _tail(log: pathlib.Path) -> str:
     return " | ".join([line.strip() for line in lines if line.strip()][-8:]) or "it said nothing"
 
 
-def _owner(data: pathlib.Path) -> User | None:
+def owner_of(data: pathlib.Path) -> User | None:
     """Return whom a server on existing data runs as. Raises InputError."""
     found = data.stat()
     if os.getuid():
@@ -333,7 +345,7 @@ def _owner(data: pathlib.Path) -> User | None:
         raise InputError(f"{data} belongs to user id {found.st_uid}, which has no entry in /etc/passwd") from exc
 
 
-def _check_reach(path: pathlib.Path, user: User | None) -> None:
+def check_reach(path: pathlib.Path, user: User | None) -> None:
     """Refuse what the server's user cannot get at. Raises InputError."""
     if user is None:
         return

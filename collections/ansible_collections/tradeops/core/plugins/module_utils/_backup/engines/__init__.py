@@ -10,6 +10,7 @@ import typing as t
 
 from ..._common.errors import InputError
 from ..engine import Engine
+from .barman import Barman
 from .files import Files
 from .image import Image
 from .kubernetes import Kubernetes
@@ -18,6 +19,7 @@ from .prometheus import Prometheus
 from .redis import Redis
 
 ENGINES: dict[str, t.Callable[[], Engine]] = {
+    "barman": Barman,
     "files": Files,
     "image": Image,
     "kubernetes": Kubernetes,

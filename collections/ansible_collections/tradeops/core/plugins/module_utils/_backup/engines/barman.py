@@ -1,0 +1,283 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""A whole server with its log, kept by Barman's cloud programs in their own format and their own place of a bucket.
+
+They read the data folder, so they run on the machine of the server, as its owner or as root. The server itself sends
+its log with ``barman-cloud-wal-archive``; what arrived is looked up in the bucket, not asked of the server.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import shlex
+import sys
+import typing as t
+import urllib.parse
+import uuid
+
+from ..._common.errors import InputError, Unproven
+from ..._common.typed import Data
+from .. import programs, scratch
+from ..engine import Base, Capture
+from ..manifest import Component
+from ..stores import open_store
+from ..wal import continuity, is_log
+from .physical import Output, Server, capture_physical, check_physical
+from .postgresql import environment, settings_of
+
+_DEFAULT_REGION = "us-east-1"
+_COMPRESSED = (".gz", ".bz2", ".xz", ".lz4", ".zst", ".snappy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where Barman keeps a server: ``barman`` in ``tradeops_postgresql_server``. ``bin``: the folder of its programs,
+    for us and for the user of the server; the default is that of our Python."""
+
+    cloud_url: str
+    server: str
+    endpoint: str = ""
+    bin: str = ""
+    region: str = ""
+    ca_path: str = ""
+    access_key_secret: str = "backup_s3_access_key"  # noqa: S105 - the name of a secret
+    secret_key_secret: str = "backup_s3_secret_key"  # noqa: S105 - the name of a secret
+    compression: t.Literal["none", "gzip", "snappy", "lz4"] = "none"
+    jobs: int = 2
+
+    def check(self) -> tuple[tuple[str, ...], str] | None:
+        parts = urllib.parse.urlsplit(self.cloud_url)
+        if parts.scheme != "s3" or not parts.netloc:
+            return ("cloud_url",), f"{self.cloud_url!r} is no place in a bucket; it looks like s3://bucket/path"
+        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
+            return ("endpoint",), f"{self.endpoint!r} is no address"
+        return None if 0 < self.jobs <= 32 else (("jobs",), "give 1 to 32")
+
+
+class Barman:
+    """The engine. Options of the component: ``max_age``, such as 24h: with a base backup that is younger, only the log
+    is brought up to date."""
+
+    def check(self, site: str, options: dict[str, t.Any], given: dict[str, t.Any]) -> None:
+        with scratch.folder() as place:
+            check_physical(site, options, given, opened(site, given, place))
+
+    def capture(self, name: str, options: dict[str, t.Any], capture: Capture) -> Component:
+        with scratch.folder() as place:
+            return capture_physical(name, "barman", options, capture, opened(capture.site, capture.given, place))
+
+
+def opened(site: str, given: t.Mapping[str, t.Any], place: pathlib.Path) -> BarmanCloud:
+    """Return the tool of a site; its credentials are in ``place``, a scratch folder. Raises InputError."""
+    server = Server.of(site, given, "barman")
+    facts = Data(server.tool, f"{site}: tradeops_postgresql_server.barman").read(Place)
+    return BarmanCloud(site, given, server, facts, place)
+
+
+class BarmanCloud:
+    """Barman's programs for one server."""
+
+    tool = "barman"
+
+    def __init__(
+        self, site: str, given: t.Mapping[str, t.Any], server: Server, facts: Place, place: pathlib.Path
+    ) -> None:
+        self.site = site
+        self.facts = facts
+        self.server = server
+        self._given = given
+        self._bin = facts.bin or str(pathlib.Path(sys.executable).parent)
+        self._env = self._credentials(given["secrets"], place)
+        prefix = urllib.parse.urlsplit(facts.cloud_url)
+        self._store = open_store(
+            {
+                "name": "barman",
+                "kind": "s3",
+                "endpoint": facts.endpoint,
+                "bucket": prefix.netloc,
+                "prefix": prefix.path.strip("/"),
+                "region": facts.region,
+                "access_key_secret": facts.access_key_secret if given["secrets"].get(facts.access_key_secret) else "",
+                "secret_key_secret": facts.secret_key_secret if given["secrets"].get(facts.secret_key_secret) else "",
+                "ca_path": facts.ca_path,
+            },
+            given["secrets"],
+        )
+
+    @property
+    def described(self) -> dict[str, t.Any]:
+        """What the manifest tells, so that a hand can restore it."""
+        facts = self.facts
+        version = ".".join(map(str, programs.version(self._program("barman-cloud-backup-list"))))
+        return {
+            "tool": f"barman {version}",
+            "server": facts.server,
+            "cloud_url": facts.cloud_url,
+            "endpoint": facts.endpoint,
+        }
+
+    def bases(self) -> list[Base]:
+        said = self._run(
+            "barman-cloud-backup-list", "--format", "json", *self._where(), what="the list of base backups"
+        )
+        try:
+            found = json.loads(said)["backups_list"]
+            return sorted((_base(row) for row in found), key=lambda base: base.id)
+        except (ValueError, KeyError, TypeError) as exc:
+            raise Unproven(f"{self.site}: barman-cloud-backup-list gives no list that can be read: {exc!r}") from exc
+
+    def take(self, progress: t.Callable[[str], None]) -> Base:
+        settings = settings_of(self.site, self._given, self.server.database)
+        name = f"tradeops-{uuid.uuid4().hex[:12]}"
+        options = ["--immediate-checkpoint", "--jobs", str(self.facts.jobs), "--name", name]
+        if self.facts.compression != "none":
+            options.append(f"--{self.facts.compression}")
+        # Barman builds its connection itself, and takes only the password from the environment.
+        reach = ["-h", str(settings["host"]), "-p", str(settings["port"]), "-U", str(settings["user"])]
+        progress(f"barman: base backup of {self.server.data}")
+        with environment(self._given) as env:
+            argv = [*options, *reach, "-d", str(settings["dbname"])]
+            self._run("barman-cloud-backup", *argv, *self._where(), what="the base backup", env=env)
+        # What it says of itself is not enough: it has to be in the bucket.
+        said = self._run(
+            "barman-cloud-backup-list", "--format", "json", *self._where(), what="the list of base backups"
+        )
+        taken = [row["backup_id"] for row in json.loads(said)["backups_list"] if row.get("backup_name") == name]
+        found = [base for base in self.bases() if base.id in taken]
+        if len(found) != 1 or not found[0].usable:
+            raise Unproven(f"{self.site}: barman-cloud-backup ended well, and its list has no finished backup {name}")
+        return found[0]
+
+    def segments(self) -> set[str]:
+        names = set()
+        for entry in self._store.entries(f"{self.facts.server}/wals/"):
+            name = entry.key.rpartition("/")[2]
+            for suffix in _COMPRESSED:
+                name = name.removesuffix(suffix)
+            if is_log(name) and entry.size:
+                names.add(name)
+        return names
+
+    def fetch(self, base: Base, into: pathlib.Path, progress: t.Callable[[str], None]) -> None:
+        progress(f"barman: fetching the base backup {base.id}, {base.size / 1e6:.0f} MB")
+        argv = [*self._where(), base.id, str(into)]
+        self._run("barman-cloud-restore", *argv, what=f"fetching the base backup {base.id}")
+
+    def restore_command(self, data: pathlib.Path) -> str:
+        program = self._program("barman-cloud-wal-restore")
+        user = scratch.owner_of(data)
+        scratch.check_reach(pathlib.Path(program), user)
+        interpreter = _interpreter(program)
+        if interpreter:
+            scratch.check_reach(interpreter, user)
+        argv = [program, *self._where()]
+        return " ".join(shlex.quote(word).replace("%", "%%") for word in argv) + ' "%f" "%p"'
+
+    def environment(self) -> dict[str, str]:
+        return dict(self._env)
+
+    def push(self, file: pathlib.Path) -> None:
+        self._run("barman-cloud-wal-archive", *self._where(), str(file), what=f"archiving {file.name}")
+        if file.name not in self.segments():
+            raise Unproven(f"{self.site}: barman-cloud-wal-archive ended well, and the bucket has no {file.name}")
+
+    def keep(self, base: Base, kept: bool) -> None:
+        """Hold a base backup and its log beyond their retention, or no longer."""
+        how = ["--target", "full"] if kept else ["--release"]
+        argv = [*how, *self._where(), base.id]
+        self._run("barman-cloud-backup-keep", *argv, what=f"the hold on the base backup {base.id}")
+
+    def delete(self, base: Base) -> None:
+        """Remove a base backup and the log that only it needs. Raises Refused where it is held."""
+        argv = ["--backup-id", base.id, *self._where()]
+        self._run("barman-cloud-backup-delete", *argv, what=f"removing the base backup {base.id}")
+        if any(left.id == base.id for left in self.bases()):
+            raise Unproven(f"{self.site}: barman-cloud-backup-delete ended well, and {base.id} is still listed")
+
+    def verify(self, base: Base) -> list[str]:
+        """Barman keeps no checksums in a bucket: files and log are looked for; only a restore reads what is in them."""
+        listed = {one.id: one for one in self.bases()}.get(base.id)
+        if listed is None or not listed.usable:
+            return [f"the base backup {base.id} is not listed as finished"]
+        problems = []
+        files = list(self._store.entries(f"{self.facts.server}/base/{base.id}/"))
+        parts = [entry for entry in files if ".tar" in entry.key.rpartition("/")[2]]
+        if not parts:
+            problems.append(f"the base backup {base.id} has no archive of its data folder")
+        problems += [f"{entry.key} is empty" for entry in parts if not entry.size]
+        problem = continuity(listed, self.segments()).problem
+        return [*problems, problem] if problem else problems
+
+    def _where(self) -> list[str]:
+        facts = self.facts
+        endpoint = ["--endpoint-url", facts.endpoint] if facts.endpoint else []
+        return [*endpoint, facts.cloud_url, facts.server]
+
+    def _program(self, name: str) -> str:
+        return programs.find(name, self._bin, "tradeops_postgresql_server.barman.bin")
+
+    def _run(self, name: str, *argv: str, what: str, env: t.Mapping[str, str] | None = None) -> str:
+        output = Output()
+        said = f"{self.site}: {what}"
+        programs.run([self._program(name), *argv], output, env={**self._env, **(env or {})}, what=said)
+        return output.text
+
+    def _credentials(self, secrets: t.Mapping[str, t.Any], place: pathlib.Path) -> dict[str, str]:
+        """Return an environment that names a file with the keys, which only the owner of the server can read."""
+        env = {
+            "AWS_DEFAULT_REGION": self.facts.region or _DEFAULT_REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        if self.facts.ca_path:
+            env["AWS_CA_BUNDLE"] = os.path.expanduser(self.facts.ca_path)
+        keys = [secrets.get(name) for name in (self.facts.access_key_secret, self.facts.secret_key_secret)]
+        if not any(keys):
+            del env["AWS_EC2_METADATA_DISABLED"]  # the machine's own credentials
+            return env
+        if not all(keys):
+            raise InputError(
+                f"{self.site}: tradeops_secrets has only one of {self.facts.access_key_secret} and "
+                f"{self.facts.secret_key_secret}; the bucket needs both. Nothing was sent."
+            )
+        file = place / "credentials"
+        file.touch(mode=0o600)
+        file.write_text(
+            f"[default]\naws_access_key_id = {keys[0]}\naws_secret_access_key = {keys[1]}\n", encoding="utf-8"
+        )
+        # Where the data folder is lost, the one that it lay in tells whose it was.
+        data = self.server.data
+        scratch.give(file, scratch.owner_of(data if data.exists() else data.parent))
+        return {**env, "AWS_SHARED_CREDENTIALS_FILE": str(file)}
+
+
+def _base(row: t.Mapping[str, t.Any]) -> Base:
+    return Base(
+        id=row["backup_id"],
+        started=row.get("begin_time_iso") or "",
+        ended=row.get("end_time_iso") or "",
+        begin=row.get("begin_xlog") or "",
+        end=row.get("end_xlog") or "",
+        begin_wal=row.get("begin_wal") or "",
+        end_wal=row.get("end_wal") or "",
+        timeline=int(row.get("timeline") or 0),
+        system=str(row.get("systemid") or ""),
+        version=int(row.get("version") or 0),
+        size=int(row.get("size") or 0),
+        usable=row.get("status") == "DONE" and bool(row.get("end_wal")),
+    )
+
+
+def _interpreter(program: str) -> pathlib.Path | None:
+    """Return the interpreter that a script names, None where it is no script of that kind."""
+    with open(program, "rb") as file:
+        line = file.readline(512)
+    if not line.startswith(b"#!"):
+        return None
+    words = line[2:].decode(errors="replace").split()
+    return pathlib.Path(words[0]).resolve() if words else None

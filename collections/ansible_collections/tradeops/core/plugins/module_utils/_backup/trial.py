@@ -22,6 +22,7 @@ from .manifest import Artefact, Component
 _PIECE = 1 << 20
 _DATABASE = "restored"
 _ROLES = re.compile(r"(CREATE|ALTER) ROLE |GRANT |SET ")
+_COUNTED = re.compile(r"\[info\] (?P<count>\d+) (?P<what>keys read|expires)")
 _SAID_BY_REDIS = re.compile(
     r"short read|truncat|corrupt|unexpected end|bad file format|wrong signature|internal error in rdb", re.IGNORECASE
 )
@@ -126,8 +127,8 @@ def postgresql(
     return {**compared, "amcheck": amcheck}
 
 
-def check_rdb(file: pathlib.Path, folder: str | None, place: pathlib.Path) -> None:
-    """Let Redis check a dump. Raises Damaged."""
+def check_rdb(file: pathlib.Path, folder: str | None, place: pathlib.Path) -> dict[str, int]:
+    """Let Redis check a dump; return how many keys it has, and how many of them end at some time. Raises Damaged."""
     # The checker is the server under another name, and not every package has that name.
     server = run_programs.find("redis-server", folder, "tradeops_redis_bin")
     checker = place / "redis-check-rdb"
@@ -139,26 +140,25 @@ def check_rdb(file: pathlib.Path, folder: str | None, place: pathlib.Path) -> No
     except Refused as exc:
         told = " ".join(output.text.decode(errors="replace").split())[-300:]
         raise Damaged(f"{file.name}: redis-check-rdb: {told or exc}") from exc
+    counts = {what: count for count, what in _COUNTED.findall(output.text.decode(errors="replace"))}
+    return {"keys": int(counts.get("keys read", 0)), "expires": int(counts.get("expires", 0))}
 
 
-def redis(server: scratch.Server, component: Component) -> dict[str, t.Any]:
-    """Compare what a scratch Redis has loaded with the manifest. Raises Damaged."""
+def redis(server: scratch.Server, component: Component, expires: int) -> dict[str, t.Any]:
+    """Compare what a scratch Redis has loaded with the manifest. ``expires``: how many keys end. Raises Damaged."""
     said = [line.strip() for line in server.logged().splitlines() if _SAID_BY_REDIS.search(line)]
     if said:
         raise Damaged(f"{component.name}: Redis says of the dump: {said[0]}")
     with scratch.client(server) as session:
         found = {key[2:]: value["keys"] for key, value in session.info("keyspace").items()}
-    wanted = component.facts.get("keys")
-    if isinstance(wanted, dict):
-        for db, count in wanted.items():
-            # Keys whose time is over when the dump is loaded are not there any more.
-            expiring = (component.facts.get("expires") or {}).get(db, count)
-            if not count - expiring <= found.get(str(db), 0) <= count:
-                raise Damaged(
-                    f"{component.name}: database {db} has {found.get(str(db), 0)} keys, its manifest counted {count} "
-                    f"({expiring} with an end)."
-                )
-    return {"keys": found}
+    for db, count in (component.facts.get("keys") or {}).items():
+        # Keys whose time is over when the dump is loaded are not there any more.
+        if not count - expires <= found.get(str(db), 0) <= count:
+            raise Damaged(
+                f"{component.name}: database {db} has {found.get(str(db), 0)} keys, its manifest counted {count}, and "
+                f"{expires} of all keys end at some time."
+            )
+    return {"loaded": sum(found.values())}
 
 
 def physical(component: Component, given: t.Mapping[str, t.Any]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import pathlib
 import tarfile
 import typing as t
@@ -96,7 +97,16 @@ class Verifier:
         else:
             for item in component.artefacts:
                 self._by_form(item, done)
+            self._compare(component, done)
         return done
+
+    def _compare(self, component: Component, done: Verified) -> None:
+        """Compare what was read with what the manifest counted. Raises Damaged."""
+        for name in ("files", "objects"):
+            wanted, found = component.facts.get(name), done.facts.get(name)
+            wanted = len(wanted) if isinstance(wanted, list) else wanted
+            if wanted is not None and found is not None and wanted != found:
+                raise Damaged(f"{component.name} has {found} {name}, its manifest counted {wanted}.")
 
     def _reading(self, item: Artefact) -> Reading:
         return Reading(self._store, self._base, item, self._keys)
@@ -135,12 +145,12 @@ class Verifier:
         with self._reading(rdb) as reading:
             file = self._fetch(reading, f"{component.name}.rdb")
         self._drain(item for item in component.artefacts if item is not rdb)
-        trial.check_rdb(file, self._given.get("redis_bin"), self._room())
+        done.facts |= trial.check_rdb(file, self._given.get("redis_bin"), self._room())
         if deep:
             room = self._room() / f"of-{component.name}"
             room.mkdir(mode=0o700)
             with scratch.redis(room, programs=self._given.get("redis_bin"), rdb=file) as server:
-                done.facts |= trial.redis(server, component)
+                done.facts |= trial.redis(server, component, done.facts["expires"])
         file.unlink(missing_ok=True)
 
     def _physical(self, component: Component, done: Verified) -> None:
@@ -153,15 +163,17 @@ class Verifier:
             )
 
     def _by_form(self, item: Artefact, done: Verified) -> None:
-        """Read what a tool would read: the members of an archive, the documents of YAML; else only the bytes."""
+        """Read what a tool would read: the members of an archive, documents of YAML and JSON; else only the bytes."""
         plain = item.name
         for suffix in (".age", ".zst"):
             plain = plain.removesuffix(suffix)
         with self._reading(item) as reading:
             if plain.endswith(".tar"):
-                done.facts["members"] = done.facts.get("members", 0) + members(reading, plain)
+                done.facts["files"] = done.facts.get("files", 0) + members(reading, plain)
+            elif plain.endswith((".json", ".jsonl")):
+                parsed(reading, plain)
             elif plain.endswith((".yml", ".yaml")):
-                done.facts["documents"] = done.facts.get("documents", 0) + documents(reading, plain)
+                done.facts["objects"] = done.facts.get("objects", 0) + documents(reading, plain)
             reading.drain()
 
     def _fetch(self, reading: Reading, name: str) -> pathlib.Path:
@@ -185,7 +197,7 @@ def reached(found: t.Sequence[Verified], level: str) -> str:
 
 
 def members(source: t.Any, name: str) -> int:
-    """Read every member of an archive to its end and return how many there are. Raises Damaged."""
+    """Read every member of an archive to its end and return how many files there are. Raises Damaged."""
     count = 0
     try:
         with tarfile.open(fileobj=source, mode="r|") as archive:
@@ -194,7 +206,7 @@ def members(source: t.Any, name: str) -> int:
                 content = archive.extractfile(member) if member.isfile() else None
                 while content and content.read(1 << 20):
                     pass
-                count += 1
+                count += member.isfile()
     except tarfile.FilterError as exc:
         raise Damaged(f"{name} has a member that would be unpacked outside of its folder: {exc}.") from exc
     except (tarfile.TarError, EOFError) as exc:
@@ -208,6 +220,23 @@ def documents(source: t.Iterable[bytes], name: str) -> int:
         return sum(1 for found in yaml.safe_load_all(b"".join(source).decode()) if found is not None)
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise Damaged(f"{name} is no YAML that can be read: {' '.join(str(exc).split())}.") from exc
+
+
+def parsed(source: t.Iterable[bytes], name: str) -> None:
+    """Parse a JSON document, or one in each line of a ``.jsonl``. Raises Damaged."""
+    try:
+        if name.endswith(".json"):
+            json.loads(b"".join(source))
+            return
+        rest = b""
+        for piece in source:
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                json.loads(line)
+        if rest.strip():
+            json.loads(rest)
+    except ValueError as exc:
+        raise Damaged(f"{name} is no JSON that can be read: {exc}.") from exc
 
 
 def subset(ids: t.Sequence[str], wanted: str, today: int) -> list[str]:

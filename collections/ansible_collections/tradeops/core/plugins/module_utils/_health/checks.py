@@ -205,10 +205,11 @@ class Redis(Check):
     """The Redis of the site, or of ``server``.
 
     ``ping``: seconds to connect and be answered. ``memory``: percent of its limit, or of the machine where it has
-    none. ``info``: the number that INFO gives for ``field``.
+    none. ``info``: the number that INFO gives for ``field``. ``cluster``: nodes that are lost; a failure where the
+    cluster is not in order, or not all slots are served.
     """
 
-    read: t.Literal["ping", "memory", "info"] = "ping"
+    read: t.Literal["ping", "memory", "info", "cluster"] = "ping"
     field: t.Optional[str] = None
     server: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 

@@ -12,6 +12,7 @@ import math
 import time
 import typing as t
 
+from ..._common.waiter import Deadline, poll
 from ..._platform import wire
 from ..asked import Asked, server
 from ..checks import PostgreSQL, Redis
@@ -33,16 +34,24 @@ SELECT extract(epoch FROM max(clock_timestamp() - query_start) FILTER (WHERE sta
        count(*) FILTER (WHERE state IS NULL)
 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
-_LAG_OF_STANDBY = """
-SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-            ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END::float8,
+# Positions in the log are counted in bytes.
+_GOAL_OF_STANDBY = (
+    "SELECT pg_wal_lsn_diff(coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')::float8"
+)
+_STANDBY = """
+SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::float8,
+       extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8,
        (SELECT count(*) FROM pg_stat_wal_receiver)
 """
-_LAG_OF_STANDBYS = """
-SELECT coalesce(extract(epoch FROM max(replay_lag)), 0)::float8,
-       count(*) FILTER (WHERE state = 'streaming'), count(*) FILTER (WHERE state IS NULL)
-FROM pg_stat_replication
+_GOAL_OF_STANDBYS = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8"
+_STANDBYS = """
+SELECT pid, coalesce(application_name, ''), state, coalesce(pg_wal_lsn_diff(replay_lsn, '0/0'), 0)::float8,
+       coalesce(extract(epoch FROM replay_lag), 0)::float8
+FROM pg_stat_replication WHERE state IS NULL OR state = 'streaming'
 """
+_SLOTS = 16384  # of every cluster of Redis
+_LOST = {"fail", "fail?", "noaddr", "handshake"}  # what a node says of another that it does not reach
+_LOOK = 1.0  # s for which a standby that is behind is looked at
 
 
 def postgresql(check: PostgreSQL, asked: Asked) -> Reading:
@@ -65,7 +74,7 @@ def postgresql(check: PostgreSQL, asked: Asked) -> Reading:
         if check.read == "ping":
             session.execute("SELECT 1")
             return Reading(round(time.monotonic() - began, 4), where)
-        return _measure(check, session, where)
+        return _measure(check, session, where, asked.deadline)
     except psycopg.Error as exc:
         said = " ".join(str(exc).split())
         raise (NoAnswer if check.read == "ping" else Unreadable)(said) from exc
@@ -88,7 +97,7 @@ def _connect(psycopg: t.Any, place: dict[str, t.Any], asked: Asked) -> t.Any:
     )
 
 
-def _measure(check: PostgreSQL, session: t.Any, where: str) -> Reading:
+def _measure(check: PostgreSQL, session: t.Any, where: str, deadline: Deadline) -> Reading:
     if check.read == "connections":
         used, limit = _row(session, _CONNECTIONS)
         return Reading(round(100.0 * used / limit, 2), where, note=f"{used:.0f} of {limit} connections")
@@ -98,7 +107,9 @@ def _measure(check: PostgreSQL, session: t.Any, where: str) -> Reading:
             raise Unreadable(_HIDDEN)
         return Reading(round(seconds or 0.0, 3), where)
     if check.read == "replication_lag":
-        return _lag(check, session, where)
+        look = Deadline(min(_LOOK, deadline.remaining / 2))
+        standby = _row(session, "SELECT pg_is_in_recovery()")[0]
+        return _lag_of_standby(session, where, look) if standby else _lag_of_standbys(check, session, where, look)
     row = _row(session, t.cast(str, check.query))
     value = wire.number(float(row[0])) if len(row) == 1 and _is_number(row[0]) else None
     if value is None:
@@ -106,20 +117,50 @@ def _measure(check: PostgreSQL, session: t.Any, where: str) -> Reading:
     return Reading(value, where)
 
 
-def _lag(check: PostgreSQL, session: t.Any, where: str) -> Reading:
-    if _row(session, "SELECT pg_is_in_recovery()")[0]:
-        seconds, receivers = _row(session, _LAG_OF_STANDBY)
+def _lag_of_standby(session: t.Any, where: str, look: Deadline) -> Reading:
+    """Return how far a standby is behind what it has received.
+
+    The age of the last transaction is no lag where the primary is idle, and says an hour when the first one after an
+    hour comes in: so what is behind gets a moment to replay what was there when we came.
+    """
+    (goal,) = _row(session, _GOAL_OF_STANDBY)
+    for attempt in poll(look):
+        replayed, age, receivers = _row(session, _STANDBY)
         if not receivers:
             raise NoAnswer("this standby receives nothing from its primary")
-        if seconds is None:
-            raise Unreadable("this standby has replayed no transaction yet")
-        return Reading(round(seconds, 3), where, note="as its standby says")
-    seconds, streaming, hidden = _row(session, _LAG_OF_STANDBYS)
-    if hidden:
-        raise Unreadable(_HIDDEN)
-    if streaming < check.standbys:
-        raise NoAnswer(f"{streaming} of {check.standbys} standbys are streaming")
-    return Reading(round(seconds, 3), where, note=f"{streaming} standbys are streaming")
+        if replayed >= goal:
+            return Reading(round(look.elapsed if attempt else 0.0, 3), where, note="as its standby says")
+    if age is None:
+        raise Unreadable("this standby has replayed no transaction yet")
+    return Reading(round(age, 3), where, note="as its standby says")
+
+
+def _lag_of_standbys(check: PostgreSQL, session: t.Any, where: str, look: Deadline) -> Reading:
+    """Return how far the slowest standby is behind, as their primary sees it.
+
+    Its ``replay_lag`` stands still when a standby does, at whatever it was, and stays for a while when that has caught
+    up. So it counts only for a standby that is behind and moves.
+    """
+    (goal,) = _row(session, _GOAL_OF_STANDBYS)
+    first: dict[int, float] = {}
+    for attempt in poll(look):
+        standbys = session.execute(_STANDBYS, binary=True).fetchall()
+        if any(state is None for _pid, _name, state, _at, _lag in standbys):
+            raise Unreadable(_HIDDEN)
+        if len(standbys) < check.standbys:
+            raise NoAnswer(f"{len(standbys)} of {check.standbys} standbys are streaming")
+        behind = [row for row in standbys if row[3] < goal]
+        if not behind:
+            seconds = look.elapsed if attempt else 0.0
+            return Reading(round(seconds, 3), where, note=f"{len(standbys)} standbys are streaming")
+        first = first or {row[0]: row[3] for row in behind}
+    stuck = [f"{name} ({goal - at:.0f} bytes)" for pid, name, _state, at, _lag in behind if first.get(pid) == at]
+    if stuck:
+        raise Unreadable(
+            f"behind, and not moving for {look.elapsed:.1f} s, so that nobody knows by how long: {', '.join(stuck)}"
+        )
+    seconds = max(look.elapsed, *(row[4] for row in behind))
+    return Reading(round(seconds, 3), where, note=f"{len(standbys)} standbys are streaming")
 
 
 def _row(session: t.Any, query: str) -> tuple[t.Any, ...]:
@@ -136,6 +177,19 @@ def _is_number(value: t.Any) -> bool:
     except (TypeError, ValueError):
         return False
     return not isinstance(value, (bool, str))
+
+
+def _cluster(info: t.Mapping[str, t.Any], nodes: t.Mapping[str, t.Mapping[str, t.Any]], where: str) -> Reading:
+    """Return how many nodes of a cluster are lost or not linked, as the node that was asked sees it."""
+    lost = sorted(
+        address.partition("@")[0]
+        for address, node in nodes.items()
+        if _LOST & set(str(node["flags"]).split(",")) or not node["connected"]
+    )
+    state, slots = str(info["cluster_state"]), int(info["cluster_slots_ok"])
+    note = f"state {state}, {slots} of {_SLOTS} slots served, {len(nodes) - len(lost)} of {len(nodes)} nodes"
+    note += f"; lost: {', '.join(lost)}" if lost else ""
+    return Reading(float(len(lost)), where, level=None if state == "ok" and slots == _SLOTS else "fail", note=note)
 
 
 def redis(check: Redis, asked: Asked) -> Reading:
@@ -162,6 +216,8 @@ def redis(check: Redis, asked: Asked) -> Reading:
         if check.read == "ping":
             client.ping()
             return Reading(round(time.monotonic() - began, 4), where)
+        if check.read == "cluster":
+            return _cluster(client.execute_command("CLUSTER INFO"), client.execute_command("CLUSTER NODES"), where)
         info = client.info()
     except library.exceptions.BusyLoadingError as exc:
         raise NoAnswer("it is still loading its data") from exc

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
+import types
 import typing as t
 
 import pytest
 
+from ansible_collections.tradeops.core.plugins.module_utils._common import waiter
+from ansible_collections.tradeops.core.plugins.module_utils._platform import caller, signin
+from ansible_collections.tradeops.core.tests.unit import fake_platform
 from ansible_collections.tradeops.core.tests.unit.fake_platform import (
     LOGIN_PROFILE,
     PASSWORD,
@@ -20,6 +25,22 @@ from ansible_collections.tradeops.core.tests.unit.fake_platform import (
 )
 
 Do = t.Callable[..., dict[str, t.Any]]
+
+SIGN_IN = ("POST /login", "POST /refresh")
+
+
+class Clock:
+    """A time that passes only where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
 
 # The halt of this platform must not be sent twice.
 ONCE = PROFILE.replace("        blind: true\n        repeatable: true\n", "        blind: true\n", 1)
@@ -176,10 +197,20 @@ def test_a_refresh_that_fails_falls_back_to_the_password(do: Do, platform: Platf
     assert platform.calls.count("POST /login") == 2
 
 
-def test_a_token_is_renewed_before_it_ends(do: Do, platform: Platform) -> None:
-    text = LOGIN_PROFILE.replace("access: access,", "access: access, lifetime: 0.0005,")
-    assert do("open_orders", all=True, **login(platform, profile_text=text))["result"] == "proven"
-    assert platform.calls.count("POST /refresh") >= 2
+def test_a_token_is_renewed_before_it_ends(do: Do, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request takes a second; a token of three counts as over after 2.7, so that each serves three requests."""
+
+    def seconds() -> float:
+        return float(sum(call not in SIGN_IN for call in platform.calls))
+
+    monkeypatch.setattr(signin, "time", types.SimpleNamespace(monotonic=seconds))
+    text = LOGIN_PROFILE.replace("access: access,", "access: access, lifetime: 3,")
+    assert do("trading_state", state="flat", **login(platform, profile_text=text))["result"] == "proven"
+    calls = platform.calls
+    signed = [number for number, call in enumerate(calls) if call in SIGN_IN]
+    assert [calls[number] for number in signed] == ["POST /login"] + ["POST /refresh"] * (len(signed) - 1)
+    assert signed == list(range(0, len(calls), 4))
+    assert len(signed) > 3
 
 
 def test_a_login_that_hangs_has_sent_no_write(do: Do, platform: Platform) -> None:
@@ -261,10 +292,13 @@ def test_what_the_platform_echoes_never_shows_a_secret(
 # -- rate -------------------------------------------------------------------------------------------------------
 
 
-def test_the_rate_of_the_platform_is_kept(do: Do, platform: Platform) -> None:
+def test_the_rate_of_the_platform_is_kept(do: Do, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    for module in (caller, waiter, fake_platform):
+        monkeypatch.setattr(module, "time", clock)
     text = PROFILE.replace("title: Bench platform", "title: Bench platform\nrequests_per_second: 25")
     assert do("trading_state", state="halted", profile_text=text)["result"] == "proven"
-    times = [request.at for request in platform.requests]
-    assert len(times) > 4
-    # Not each pause: on a busy machine a request may be taken late, and the next one not.
-    assert (times[-1] - times[0]) / (len(times) - 1) > 0.035
+    # The clock stands still while a request is under way, so nothing but the pace makes these pauses.
+    pauses = [after.at - before.at for before, after in itertools.pairwise(platform.requests)]
+    assert len(pauses) > 3
+    assert pauses == [pytest.approx(0.04)] * len(pauses)

@@ -18,6 +18,7 @@ import uuid
 import psycopg
 import psycopg.sql
 import pyrage
+import redis
 import zstandard
 from simulator_ground import Ground
 
@@ -69,9 +70,11 @@ class Site:
         self.given["components"].append({"name": name, "engine": "files", "paths": [str(self.files)]})
 
     def with_redis(self) -> None:
-        """Capture the first database of the lab's Redis from now on, too."""
+        """Capture the lab's Redis from now on, too, with one key in a database of ours."""
         settings = self.ground.lab["redis"]
-        self.given["redis"] = {"host": settings["host"], "port": settings["port"], "db": 0}
+        self.given["redis"] = {"host": settings["host"], "port": settings["port"], "db": 9}
+        with redis.Redis(**self.given["redis"], password=settings["password"]) as client:
+            client.set("proof", "of the tests")
         self.given["secrets"]["redis_password"] = settings["password"]
         self.given["components"].append({"name": "redis", "engine": "redis"})
 

@@ -39,7 +39,7 @@ class Databases:
         self.ground, self.leases = ground, leases
 
     def given(self, site: str = SITE, **options: t.Any) -> dict[str, t.Any]:
-        server, plan = self.ground.lab["postgresql"], self.ground.lab["sites"][site]
+        server, plan = self.ground.server(site, "postgresql"), self.ground.lab["sites"][site]
         return {
             "site": site,
             "postgresql": {
@@ -58,12 +58,12 @@ class Databases:
     def run(self, verb: str, *, check_mode: bool = False, **options: t.Any) -> Result:
         parameters = VERBS[verb].spec.validate(SITE, self.given(**options))
         result = run_verb(verb, parameters, check_mode=check_mode)
-        assert self.ground.lab["postgresql"]["password"] not in json.dumps(result)
+        assert self.ground.server(SITE, "postgresql")["password"] not in json.dumps(result)
         return result
 
     @contextlib.contextmanager
     def session(self, *, superuser: bool = False) -> t.Iterator[psycopg.Connection[t.Any]]:
-        server = self.ground.lab["postgresql"]
+        server = self.ground.server(SITE, "postgresql")
         login = server["superuser"] if superuser else {key: server[key] for key in ("user", "password")}
         with psycopg.connect(
             host=server["host"],

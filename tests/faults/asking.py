@@ -20,12 +20,13 @@ class Asking:
         self.operator = operator
 
     def __call__(self, *checks: Check, site: str = SITE, **options: t.Any) -> Result:
-        lab, plan = self.ground.lab, self.ground.lab["sites"][site]
-        database = {key: lab["postgresql"][key] for key in ("host", "port", "user")}
-        passwords = {f"{store}_password": lab[store]["password"] for store in ("postgresql", "redis")}
+        plan = self.ground.lab["sites"][site]
+        postgresql, store = self.ground.server(site, "postgresql"), self.ground.server(site, "redis")
+        database = {key: postgresql[key] for key in ("host", "port", "user")}
+        passwords = {"postgresql_password": postgresql["password"], "redis_password": store["password"]}
         given: dict[str, t.Any] = {
             "postgresql": {**database, "database": plan["database"]},
-            "redis": {"host": lab["redis"]["host"], "port": lab["redis"]["port"], "db": plan["redis_db"]},
+            "redis": {"host": store["host"], "port": store["port"], "db": plan["redis_db"]},
             "secrets": {**plan["secrets"], **passwords},
             **options,
         }

@@ -187,4 +187,10 @@ class Controller:
             ("backup identity", lab["backup"]["identity"]),
             ("backup manifest key", lab["backup"]["manifest_key"]),
         ]
+        servers += [
+            (f"{site}.{kind}", plan[kind]["password"])
+            for site, plan in lab["sites"].items()
+            for kind in ("postgresql", "redis")
+            if kind in plan
+        ]
         return [*sites, *servers, ("pagerduty", "lab-routing-key"), ("jira", "lab-jira-token")]

@@ -132,7 +132,7 @@ class Profiled:
 
     def redis(self) -> redis.Redis:
         """The Redis database of the site itself."""
-        server = self.ground.lab["redis"]
+        server = self.ground.server(self.name, "redis")
         return redis.Redis(server["host"], server["port"], db=self.plan["redis_db"], password=server["password"])
 
     def settings(self) -> dict[str, t.Any]:

@@ -144,12 +144,16 @@ class Ground:
         for site in sites:
             self.control("DELETE", f"/sites/{site}/requests")
 
+    def server(self, site: str, kind: str) -> dict[str, t.Any]:
+        """The postgresql or redis of a site: its own, or the one that sites share."""
+        return t.cast("dict[str, t.Any]", self.lab["sites"][site].get(kind) or self.lab[kind])
+
     def sql(self, site: str, query: str, *values: t.Any) -> list[dict[str, t.Any]]:
         """What the site's own database says, past the simulator."""
         return asyncio.run(self._sql(site, query, values))
 
     async def _sql(self, site: str, query: str, values: t.Sequence[t.Any]) -> list[dict[str, t.Any]]:
-        server = {key: self.lab["postgresql"][key] for key in ("host", "port", "user", "password")}
+        server = {key: self.server(site, "postgresql")[key] for key in ("host", "port", "user", "password")}
         session = await asyncpg.connect(**server, database=self.lab["sites"][site]["database"], ssl=False)
         try:
             return [dict(row) for row in await session.fetch(query, *values)]

@@ -61,7 +61,7 @@ def is_held(ground: Ground, site: str) -> bool:
 @contextlib.contextmanager
 def locked(ground: Ground, site: str) -> t.Iterator[psycopg.Connection[t.Any]]:
     """Somebody who keeps a table that the maintenance of the database wants, but the platform does not."""
-    server = ground.lab["postgresql"]
+    server = ground.server(site, "postgresql")
     with psycopg.connect(
         host=server["host"],
         port=server["port"],

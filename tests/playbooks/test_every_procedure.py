@@ -363,7 +363,8 @@ def rehearse(ground: Ground, controller: Controller, command: list[str], case: C
 def _arrange(ground: Ground, site: str, case: Case) -> None:
     """Let the services of the site run or not, and its Deployments have other numbers of pods."""
     if ground.lab["sites"][site].get("supervised"):
-        _supervisorctl(ground, "stop" if case.stopped else "start", f"{site}:*")
+        programs = [f"{site}:{service}" for service in _services(ground, site)]
+        _supervisorctl(ground, "stop" if case.stopped else "start", *programs)
     for name, number in case.pods.items():
         path = f"apis/apps/v1 deployments/{name}/scale"
         ground.kubernetes(site, "PATCH", path, {"spec": {"replicas": number}}, kind="merge-patch")
@@ -414,7 +415,8 @@ def _services(ground: Ground, site: str) -> dict[str, str]:
     if not ground.lab["sites"][site].get("supervised"):
         return {}
     lines = [line.split() for line in _supervisorctl(ground, "status", f"{site}:*").splitlines()]
-    return {name.rpartition(":")[2]: rest[1].strip(",") if state == "RUNNING" else "" for name, state, *rest in lines}
+    found = {name.rpartition(":")[2]: rest[1].strip(",") if state == "RUNNING" else "" for name, state, *rest in lines}
+    return {service: pid for service, pid in found.items() if service not in ("postgresql", "redis")}
 
 
 def _supervisorctl(ground: Ground, *arguments: str) -> str:

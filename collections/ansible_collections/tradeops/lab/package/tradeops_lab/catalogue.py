@@ -23,7 +23,8 @@ class Site:
     """One site. ``services`` maps a service to the one whose port it shares, or to None when it has its own.
 
     ``number`` is its place in the catalogue: the same whichever other sites a lab has. ``supervised``: each of its
-    services is a process, under supervisord. ``kubernetes``: it has a namespace in the cluster.
+    services is a process, under supervisord. ``kubernetes``: it has a namespace in the cluster. ``dedicated``: it has a
+    PostgreSQL and a Redis of its own, also under supervisord.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Site:
     number: int
     supervised: bool
     kubernetes: bool
+    dedicated: bool = False
 
 
 def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
@@ -44,14 +46,21 @@ def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     for platform, entry in document.items():
         where = f"{path.name}: {platform}"
-        if not isinstance(entry, dict) or set(entry) - {"supervised"} != {"services", "secrets", "sites"}:
+        if not isinstance(entry, dict) or set(entry) - {"supervised", "dedicated"} != {"services", "secrets", "sites"}:
             raise LabError(f"{where}: expected the keys services, secrets and sites")
         services = _services(where, entry["services"])
         for role in entry["sites"]:
             name = f"{platform}-{role}".replace("_", "-")
-            supervised, kubernetes = bool(entry.get("supervised")), objects.lives_there(platform)
             sites[name] = Site(
-                name, platform, role, services, list(entry["secrets"]), len(sites), supervised, kubernetes
+                name,
+                platform,
+                role,
+                services,
+                list(entry["secrets"]),
+                len(sites),
+                supervised=bool(entry.get("supervised")),
+                kubernetes=objects.lives_there(platform),
+                dedicated=bool(entry.get("dedicated")),
             )
     return sites
 
@@ -97,9 +106,10 @@ def _counted(name: str) -> tuple[str, int]:
 
 
 def _copies(site: Site, count: int) -> list[Site]:
-    """Return the site itself, or ``count`` sites like it, which share its Redis database and are not in the cluster."""
+    """Return the site itself, or ``count`` sites like it. They share its Redis database; no cluster, no servers."""
     if not count:
         return [site]
     return [
-        dataclasses.replace(site, name=f"{site.name}-{number:03d}", kubernetes=False) for number in range(1, count + 1)
+        dataclasses.replace(site, name=f"{site.name}-{number:03d}", kubernetes=False, dedicated=False)
+        for number in range(1, count + 1)
     ]

@@ -14,7 +14,7 @@ import sys
 import time
 import typing as t
 
-from . import catalogue, ports, processes
+from . import catalogue, dedicated, ports, processes
 from .errors import LabError
 from .folder import Folder
 from .kubernetes import parts as kubernetes
@@ -88,7 +88,8 @@ class Lab:
                 await self._undo(exc)
                 raise
             found = processes.find(self.folder)
-            pids = {name: pid for name in _KINDS if (pid := processes.leader(found.get(name, [])))}
+            names = [part.name for part in self._parts(plan)]
+            pids = {name: pid for name in names if (pid := processes.leader(found.get(name, [])))}
             self._changed |= publish(self.folder, plan, pids)
         return self._report()
 
@@ -104,8 +105,11 @@ class Lab:
             with contextlib.suppress(LabError):  # a damaged plan keeps nobody from ending the processes
                 self.plan = load(self.folder)
             # Processes are looked for also where somebody has removed the folder under them.
-            stopped = await self._stop(processes.find(self.folder), purge=purge or not exists)
-            await self._tidy(_KINDS, purge=purge)
+            found, purge_signal = processes.find(self.folder), purge or not exists
+            stopped = await self._stop(set(found) - {S3.name} if not purge_signal else found, purge=purge_signal)
+            if not purge_signal:  # the last WAL of sites goes there
+                stopped += await self._stop([S3.name], purge=False)
+            await self._tidy(None, purge=purge)
             if purge and exists:
                 self._changed = True
                 self.folder.purge()
@@ -118,7 +122,7 @@ class Lab:
         """Look at a lab without changing anything. Parts that do not run or answer are told with what was seen."""
         self.plan = load(self.folder)
         found = processes.find(self.folder)
-        for part in [kind(self.folder, self.plan) for kind in PARTS if self.plan and kind.wanted(self.plan)]:
+        for part in self._parts(self.plan) if self.plan else ():
             if part.name not in found:
                 self._seen[part.name] = "stopped"
                 continue
@@ -138,7 +142,7 @@ class Lab:
         if plan is None and (self.folder.pg / "data").exists():
             raise LabError(f"{self.folder.plan_json} is missing: python -m tradeops_lab down --purge, then up")
         # Jobs of an `up` that was killed, and servers whose plan was removed under them. Other processes are guests.
-        strays = set(found) & (JOBS if plan else JOBS | set(_KINDS))
+        strays = {name for name in found if name in JOBS or (plan is None and _kind_of(name) is not Part)}
         if strays:
             await self._stop(strays, purge=plan is None)
             found = processes.find(self.folder)
@@ -165,13 +169,16 @@ class Lab:
         postgresql.locate()
         redis.locate()
         plan["backup"]["folder"] = str(self.folder.backups)
+        servers = dedicated.parts(self.folder, plan)
+        for server in servers:
+            server.locate()
         if plan["kubernetes"]:
             kubernetes.furnish(self.folder, plan)
         save(self.folder, plan)
 
         async def platforms() -> None:
             # The simulator keeps its state in these two: when one was started, it is to begin anew.
-            await together(self._ensure(postgresql), self._ensure(redis))
+            await together(*(self._ensure(part) for part in (postgresql, redis, *servers)))
             await self._ensure(simulator, anew=bool({"postgresql", "redis"} & set(self._started)))
 
         async def cluster() -> None:
@@ -189,6 +196,7 @@ class Lab:
             trouble = "its storage was started" if anew else await self._trouble(part)
             if trouble:
                 self.tell(part.name, f"stopping: {trouble}")
+                await part.halt()
                 await self._stop([part.name], purge=False)
                 running = False
         offset = part.log.stat().st_size if part.log.exists() else 0
@@ -208,10 +216,12 @@ class Lab:
             if not ports.is_free(port):
                 raise LabError(_TAKEN.format(part=part.name, port=port))
         self._changed = True
-        process = self._started[part.name] = processes.start(part.command(), part.log)
+        process = await part.launch()
+        if process:
+            self._started[part.name] = process
 
         async def answers() -> str:
-            if process.poll() is not None:
+            if process and process.poll() is not None:
                 raise LabError(f"{part.name} ended with status {process.returncode}")
             return await part.probe()
 
@@ -245,27 +255,39 @@ class Lab:
     async def _stop(self, names: t.Iterable[str], *, purge: bool) -> list[str]:
         """End these parts and return those that had a process."""
         signals, budgets = {}, {}
-        for name in names:
-            kind = _KINDS.get(name, Part)
+        # The supervisor first: it would start anew what has ended.
+        for name in sorted(names, key=lambda name: name != Supervisor.name):
+            kind = _kind_of(name)
             signals[name], budgets[name] = kind.purge_signal if purge else kind.stop_signal, kind.stop_budget
         stopped = await processes.stop(self.folder, signals, budgets)
         if stopped:
             self.tell("lab", f"stopped {', '.join(stopped)}")
         return stopped
 
-    async def _tidy(self, names: t.Iterable[str], *, purge: bool) -> None:
-        for name in names:
-            if self.plan is None or name not in _KINDS:
+    async def _tidy(self, names: t.Container[str] | None, *, purge: bool) -> None:
+        """Tidy up after these parts, after all of them where ``names`` is None."""
+        for part in self._parts(self.plan) if self.plan else ():
+            if names is not None and part.name not in names:
                 continue
             try:
-                await _KINDS[name](self.folder, self.plan).tidy()
+                await part.tidy()
             except LabError as exc:
                 if not purge:
                     raise
-                self.tell(name, f"cannot be tidied up, and is removed as it is: {exc}")
+                self.tell(part.name, f"cannot be tidied up, and is removed as it is: {exc}")
+
+    def _parts(self, plan: Plan) -> list[Part]:
+        """The parts that a lab with this plan has."""
+        common = [kind(self.folder, plan) for kind in PARTS if kind.wanted(plan)]
+        return [*common, *dedicated.parts(self.folder, plan)]
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self.began, 2)
 
     def _report(self) -> Report:
         return Report(self._changed, self.folder, self.plan, dict(self._seen), self._elapsed())
+
+
+def _kind_of(name: str) -> type[Part]:
+    """The kind of the part that is called so; Part itself for a guest."""
+    return _KINDS.get(name) or dedicated.kind_of(name) or Part

@@ -8,17 +8,18 @@ from __future__ import annotations
 import abc
 import pathlib
 import signal
+import subprocess
 import typing as t
 
 from .folder import Folder
 from .plan import Plan
-from .processes import Command
+from .processes import Command, start
 
 
 class Part(abc.ABC):
     """A server: how it is set up, started, asked and ended. ``name`` is also the name of its log."""
 
-    name: t.ClassVar[str]
+    name: str
     stop_signal: t.ClassVar[signal.Signals] = signal.SIGTERM
     purge_signal: t.ClassVar[signal.Signals] = signal.SIGTERM  # when its data is thrown away afterwards
     stop_budget: t.ClassVar[float] = 5.0  # seconds until SIGKILL
@@ -48,6 +49,14 @@ class Part(abc.ABC):
     @abc.abstractmethod
     def command(self) -> Command:
         """How it is started."""
+
+    async def launch(self) -> subprocess.Popen[bytes] | None:
+        """Start it. Returns its process, None where somebody else has started it for us."""
+        return start(self.command(), self.log)
+
+    async def halt(self) -> None:
+        """Keep it from being started again by somebody else, before it is ended."""
+        return
 
     @abc.abstractmethod
     async def probe(self) -> str:

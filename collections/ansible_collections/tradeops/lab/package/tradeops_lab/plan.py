@@ -25,17 +25,6 @@ ROLE = "tradeops"
 SUPERUSER = "postgres"
 
 
-class SitePlan(t.TypedDict):
-    platform: str
-    role: str
-    services: dict[str, str]
-    database: str
-    redis_db: int
-    secrets: dict[str, str]
-    supervised: bool
-    namespace: t.NotRequired[str]  # in the cluster
-
-
 class Login(t.TypedDict):
     user: str
     password: str
@@ -55,6 +44,37 @@ class RedisPlan(t.TypedDict):
     port: int
     password: str
     bin: str
+
+
+class Archive(t.TypedDict):
+    """Where the WAL of a server goes, as Barman takes it."""
+
+    cloud_url: str
+    server: str
+    endpoint: str
+
+
+class SitePostgresPlan(PostgresPlan):
+    """The server of one site. ``owner``: whom it runs as, empty for ourselves."""
+
+    data: str
+    owner: str
+    archive: Archive
+
+
+class SitePlan(t.TypedDict):
+    """``postgresql`` and ``redis``: the servers of its own, for a site that has any."""
+
+    platform: str
+    role: str
+    services: dict[str, str]
+    database: str
+    redis_db: int
+    secrets: dict[str, str]
+    supervised: bool
+    namespace: t.NotRequired[str]  # in the cluster
+    postgresql: t.NotRequired[SitePostgresPlan]
+    redis: t.NotRequired[RedisPlan]
 
 
 class S3Plan(t.TypedDict):
@@ -122,22 +142,8 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, 
         name=name,
         first_port=first_port,
         control=url["control"],
-        postgresql=PostgresPlan(
-            host=HOST,
-            port=postgresql,
-            user=ROLE,
-            password=before["postgresql"]["password"] if before else secrets.token_hex(16),
-            superuser=before["postgresql"]["superuser"]
-            if before
-            else Login(user=SUPERUSER, password=secrets.token_hex(16)),
-            bin="",  # known when PostgreSQL has been found
-        ),
-        redis=RedisPlan(
-            host=HOST,
-            port=redis,
-            password=before["redis"]["password"] if before else secrets.token_hex(16),
-            bin="",  # as above
-        ),
+        postgresql=_postgresql(postgresql, before["postgresql"] if before else None),
+        redis=_redis(redis, before["redis"] if before else None),
         s3=S3Plan(
             endpoint=f"http://{HOST}:{s3['s3']}",
             access_key=before["s3"]["access_key"] if before else secrets.token_hex(10).upper(),
@@ -170,9 +176,41 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, 
         if in_cluster:
             plan["sites"][site.name]["services"]["kubernetes"] = f"https://{HOST}:{next(ports)}"
             plan["sites"][site.name]["namespace"] = site.name
+        if site.dedicated:
+            _dedicate(plan, site.name, ports, old.get(site.name))
     if next(ports) > first_port + BLOCK:
         raise LabError(f"these sites need more than the {BLOCK} ports of a lab: choose fewer with --sites")
     return plan
+
+
+def _postgresql(port: int, before: PostgresPlan | None) -> PostgresPlan:
+    return PostgresPlan(
+        host=HOST,
+        port=port,
+        user=ROLE,
+        password=before["password"] if before else secrets.token_hex(16),
+        superuser=before["superuser"] if before else Login(user=SUPERUSER, password=secrets.token_hex(16)),
+        bin="",  # known when PostgreSQL has been found
+    )
+
+
+def _redis(port: int, before: RedisPlan | None) -> RedisPlan:
+    return RedisPlan(
+        host=HOST,
+        port=port,
+        password=before["password"] if before else secrets.token_hex(16),
+        bin="",  # as above
+    )
+
+
+def _dedicate(plan: Plan, name: str, ports: t.Iterator[int], before: SitePlan | None) -> None:
+    """Give a site servers of its own."""
+    site, backup = plan["sites"][name], plan["backup"]
+    archive = Archive(cloud_url=f"s3://{backup['bucket']}/barman", server=name, endpoint=plan["s3"]["endpoint"])
+    server = _postgresql(next(ports), before.get("postgresql") if before else None)
+    site["postgresql"] = SitePostgresPlan(**server, data="", owner="", archive=archive)
+    site["redis"] = _redis(next(ports), before.get("redis") if before else None)
+    site["redis_db"] = 0
 
 
 def _backup() -> BackupPlan:

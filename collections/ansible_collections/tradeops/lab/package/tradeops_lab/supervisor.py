@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """supervisord over the services of supervised sites: a process each, which the port of the service lives and dies with.
 
+The PostgreSQL and the Redis of a site that has its own are programs of it too (see ``dedicated``).
+
 A site is a group of its name: ``supervisorctl -c run/supervisord.conf stop ai-trading-primary:trade_executor``.
 """
 
@@ -11,9 +13,11 @@ from __future__ import annotations
 import asyncio
 import pathlib
 import sys
+import typing as t
 import urllib.parse
+import xmlrpc.client
 
-from .folder import write_private
+from .folder import Folder, write_private
 from .part import Part
 from .plan import Plan
 from .processes import Command
@@ -50,16 +54,35 @@ stdout_logfile_maxbytes = 0
 stderr_logfile = /dev/null
 stderr_logfile_maxbytes = 0
 """
+# Not before its folder is there: `up` starts it.
+_SERVER_PROGRAM = """
+[program:{site}.{program}]
+process_name = {program}
+command = {python} -m tradeops_lab.launch {run}/{site}.{program}.launch.json
+directory = {run}
+priority = 1
+autostart = false
+autorestart = true
+startsecs = 1
+stopsignal = {signal}
+stopwaitsecs = 20
+stdout_logfile = /dev/null
+stdout_logfile_maxbytes = 0
+stderr_logfile = /dev/null
+stderr_logfile_maxbytes = 0
+"""
+_SERVERS = {"postgresql": "INT", "redis": "TERM"}  # program -> the signal that lets it end soon and in order
 _GROUP = """
 [group:{site}]
 programs = {programs}
 """
-_STATE = b"<?xml version='1.0'?><methodCall><methodName>supervisor.getState</methodName><params></params></methodCall>"
+ALREADY_STARTED = 60  # the code of a fault
 
 
 class Supervisor(Part):
     name = "supervisor"
-    stop_budget = 10.0
+    stop_budget = 30.0  # it ends the databases of sites
+    start_budget = 90.0  # its services wait for the simulator, which waits for the databases
 
     @classmethod
     def wanted(cls, plan: Plan) -> bool:
@@ -86,7 +109,11 @@ class Supervisor(Part):
         for site, services in self._programs.items():
             for service in services.values():
                 text += _PROGRAM.format(site=site, service=service, **names)
-            text += _GROUP.format(site=site, programs=",".join(f"{site}.{service}" for service in services.values()))
+            servers = _SERVERS if "postgresql" in self.plan["sites"][site] else {}
+            for program, signal in servers.items():
+                text += _SERVER_PROGRAM.format(site=site, program=program, signal=signal, **names)
+            programs = ",".join(f"{site}.{program}" for program in (*services.values(), *servers))
+            text += _GROUP.format(site=site, programs=programs)
         write_private(self.config, text)
 
     def command(self) -> Command:
@@ -94,15 +121,9 @@ class Supervisor(Part):
         return Command(argv, self.folder.run, python_environment())
 
     async def probe(self) -> str:
-        reader, writer = await asyncio.open_unix_connection(str(self.folder.run / "supervisor.sock"))
-        try:
-            head = f"POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {len(_STATE)}\r\n\r\n"
-            writer.write(head.encode() + _STATE)
-            answer = await reader.read()
-        finally:
-            writer.close()
-        if b"RUNNING" not in answer:
-            raise NotYet(f"supervisor.getState answered {answer[-200:]!r}")
+        state = (await ask(self.folder, "supervisor.getState"))["statename"]
+        if state != "RUNNING":
+            raise NotYet(f"supervisor.getState answered {state}")
         return f"{sum(map(len, self._programs.values()))} services"
 
     async def settle(self, *, started: bool) -> bool:
@@ -112,3 +133,19 @@ class Supervisor(Part):
             _reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
             writer.close()
         return False
+
+
+async def ask(folder: Folder, method: str, *arguments: t.Any) -> t.Any:
+    """Call a method of the supervisor of a lab. Raises OSError, NotYet, or xmlrpc.client.Fault when it says no."""
+    body = xmlrpc.client.dumps(arguments, method).encode()
+    head = f"POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {len(body)}\r\n\r\n"
+    reader, writer = await asyncio.open_unix_connection(str(folder.run / "supervisor.sock"))
+    try:
+        writer.write(head.encode() + body)
+        _headers, _blank, answer = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    if not answer:
+        raise NotYet(f"{method}: no answer")
+    (value,), _name = xmlrpc.client.loads(answer)
+    return value

@@ -13,6 +13,9 @@ description:
   - Makes a host of each site of a running lab, with the variables that the modules of tradeops.core read.
   - Where the databases of a site are is in C(tradeops_postgresql) and C(tradeops_redis), with the passwords in its
     secrets.
+  - A PostgreSQL that a site has for itself is in C(tradeops_postgresql_server), with the program of the supervisor that
+    it is, its folder, whom that belongs to (empty for who runs the lab), the database in which the user of the site may
+    take base backups, switch the WAL and name restore points, and where Barman archives its WAL.
   - Where its backups go is in C(tradeops_backup_stores), whom they are encrypted for in C(tradeops_backup_recipients),
     and the keys for that are in its secrets. The programs of the databases are in the folders
     C(tradeops_postgresql_bin) and C(tradeops_redis_bin).
@@ -87,6 +90,8 @@ class InventoryModule(BaseInventoryPlugin):
         inventory.set_variable("all", "tradeops_lab_sink", lab["sink"])
         for name, site in lab["sites"].items():
             self._add(name, site, lab)
+            if "postgresql" in site:
+                inventory.set_variable(name, "tradeops_postgresql_server", postgresql_server(name, site["postgresql"]))
             if site.get("supervised"):
                 inventory.set_variable(name, "tradeops_runtime", "supervisor")
                 supervisor = {
@@ -127,7 +132,7 @@ def host_variables(site: dict[str, t.Any], lab: dict[str, t.Any]) -> dict[str, t
         authority = pathlib.Path(lab["kubernetes"]["folder"]) / "ca.crt"
         variables |= {"tradeops_namespace": site["namespace"], "tradeops_ca_paths": {"kubernetes": str(authority)}}
     if "database" in site:
-        server = lab["postgresql"]
+        server = site.get("postgresql") or lab["postgresql"]
         variables["tradeops_postgresql"] = {
             "host": server["host"],
             "port": server["port"],
@@ -137,7 +142,7 @@ def host_variables(site: dict[str, t.Any], lab: dict[str, t.Any]) -> dict[str, t
         variables["tradeops_postgresql_bin"] = server["bin"]
         variables["tradeops_secrets"]["postgresql_password"] = server["password"]
     if "redis_db" in site:
-        server = lab["redis"]
+        server = site.get("redis") or lab["redis"]
         variables["tradeops_redis"] = {"host": server["host"], "port": server["port"], "db": site["redis_db"]}
         variables["tradeops_redis_bin"] = server["bin"]
         variables["tradeops_secrets"]["redis_password"] = server["password"]
@@ -165,6 +170,18 @@ def backup_stores(lab: dict[str, t.Any]) -> list[dict[str, t.Any]]:
         "secret_key_secret": "backup_s3_secret_key",
     }
     return [{"name": "local", "kind": "local", "path": lab["backup"]["folder"]}, bucket]
+
+
+def postgresql_server(name: str, server: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return how the server that a site has for itself is stopped, started and put back to a moment."""
+    return {
+        "data": server["data"],
+        "owner": server["owner"],
+        "service": f"{name}:postgresql",
+        "runtime": "supervisor",
+        "database": "postgres",
+        "barman": server["archive"],
+    }
 
 
 def profile(platform: str) -> str | None:

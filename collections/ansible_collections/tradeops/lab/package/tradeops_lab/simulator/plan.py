@@ -52,6 +52,7 @@ class Kubernetes:
 class SitePlan:
     """``market`` may hold ``enabled`` and ``rate`` (orders a second) for the first start.
 
+    ``postgresql`` and ``redis``: the servers with its database, its own or those that sites share.
     ``kubernetes``: where the site reaches the API server; its namespace is named as it is. None: it is in no cluster.
     """
 
@@ -63,6 +64,8 @@ class SitePlan:
     redis_db: int
     secrets: t.Mapping[str, str] = dataclasses.field(repr=False)
     market: t.Mapping[str, t.Any]
+    postgresql: Server
+    redis: Server
     supervised: bool = False
     kubernetes: str | None = None
 
@@ -70,8 +73,6 @@ class SitePlan:
 @dataclasses.dataclass(frozen=True)
 class Plan:
     control: Address
-    postgresql: Server
-    redis: Server
     sites: t.Mapping[str, SitePlan]
     kubernetes: Kubernetes | None = None
     sink: str | None = None
@@ -103,6 +104,8 @@ def parse(data: t.Mapping[str, t.Any]) -> Plan:
             redis_db=site["redis_db"],
             secrets=site.get("secrets", {}),
             market={**data.get("market", {}), **site.get("market", {})},
+            postgresql=_server(site.get("postgresql") or data["postgresql"]),
+            redis=_server(site.get("redis") or data["redis"]),
             supervised=site.get("supervised", False),
             kubernetes=site["services"].get("kubernetes"),
         )
@@ -111,8 +114,6 @@ def parse(data: t.Mapping[str, t.Any]) -> Plan:
     cluster = data.get("kubernetes")
     return Plan(
         control=Address.of(data["control"]),
-        postgresql=_server(data["postgresql"]),
-        redis=_server(data["redis"]),
         sites=sites,
         kubernetes=Kubernetes(cluster["server"], cluster["token"], pathlib.Path(cluster["folder"]))
         if cluster

@@ -14,7 +14,6 @@ import time
 import typing as t
 
 import asyncpg
-import redis.asyncio
 
 from .. import platforms
 from ..platforms.base import Platform, Session
@@ -47,9 +46,7 @@ class Site:
         self.faults = Faults()
         self.log = RequestLog()
         self.market = Market(self)
-        self.redis: redis.asyncio.Redis = redis.asyncio.Redis(
-            host=lab.redis.host, port=lab.redis.port, db=plan.redis_db, password=lab.redis.password
-        )
+        self.redis = database.redis_client(plan.redis, plan.redis_db)
         self.ports: list[Port] = ports(self)
         self.cluster = cluster if plan.kubernetes else None
         self.workloads: dict[str, dict[str, int]] = {}  # replicas, ready, running by name; empty: not in a cluster
@@ -66,7 +63,7 @@ class Site:
 
     async def start(self) -> None:
         """Connect, create and seed what is missing, start the market, open the ports."""
-        self.pool = await database.pool(self.lab.postgresql, self.plan.database, self.name)
+        self.pool = await database.pool(self.plan.postgresql, self.plan.database, self.name)
         async with self.writing() as db:
             await seed.prepare(self, db)
         self._furnish(anew=False)
@@ -236,7 +233,7 @@ class Site:
 
     async def _take_snapshot(self) -> None:
         self._snapshot = await asyncpg.connect(
-            **database.settings(self.lab.postgresql, self.plan.database, f"{self.name} stale")
+            **database.settings(self.plan.postgresql, self.plan.database, f"{self.name} stale")
         )
         await self._snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await self._snapshot.fetchval("SELECT now()")

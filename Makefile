@@ -21,13 +21,16 @@ COLLECTIONS := collections/ansible_collections/tradeops
 LAB := PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab
 # WITHOUT=kubernetes starts the practice ground without its cluster.
 WITHOUT :=
+# How much data a site of the practice ground is to hold, and which.
+SIZE := 50MB
+SITE := ai-trading-primary
 # The drill has a lab of its own, so that it never touches one that somebody works with.
 DRILL_LAB := TRADEOPS_LAB_DIR="$${TMPDIR:-/var/tmp}/tradeops-lab-$$(id -u)/drill"
 PYTHON_CODE := $(COLLECTIONS) tests tools
 # The order of the tests: each worker takes a whole file, so what takes longest must not begin last.
 LONGEST_FIRST := tests/playbooks/test_every_procedure.py tests/molecule tests $(COLLECTIONS)
 
-.PHONY: help setup run-environment test-environment kubernetes lab-up lab-down drill test lint sanity unit bench report changelog clean
+.PHONY: help setup run-environment test-environment kubernetes lab-up lab-down lab-data drill test lint sanity unit bench report changelog clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +51,9 @@ lab-up: run-environment ## Start the practice ground: PostgreSQL, Redis, S3, Kub
 
 lab-down: run-environment ## Stop the practice ground and remove what it stored
 	@$(LAB) down --purge
+
+lab-data: run-environment ## Fill a site of the practice ground: SIZE=1GB SITE=ai-trading-primary
+	@$(LAB) data --size "$(SIZE)" --site "$(SITE)"
 
 drill: run-environment ## Emergency stop and gated resume over the lab, with an HTML page that proves what happened
 	@export $(DRILL_LAB); trap "$(LAB) down --purge" EXIT; \

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -15,8 +16,11 @@ import boto3
 import botocore.config
 import pyrage
 import pytest
-from simulator_ground import Ground
+from simulator_ground import PACKAGE, Ground
 from simulator_ground import ground as ground_of
+
+from tradeops_lab import data
+from tradeops_lab.errors import LabError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SITE = "ai-trading-primary"
@@ -90,3 +94,39 @@ def test_files_of_a_site_stay_until_it_is_reset(ground: Ground, variables: dict[
     ground.fresh(SITE)
     assert rates.read_bytes() == before
     assert sorted(data.rglob("*.parquet")) == files
+
+
+def test_a_site_is_filled_to_a_size_once(ground: Ground) -> None:
+    def fill() -> dict[str, t.Any]:
+        argv = [sys.executable, "-m", "tradeops_lab", "data", "--site", SITE, "--size", "20MB", "--json"]
+        environment = os.environ | {"PYTHONPATH": str(PACKAGE), "TRADEOPS_LAB_DIR": str(ground.folder)}
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        assert ("orders" in done.stderr) == json.loads(done.stdout)["changed"]
+        return t.cast("dict[str, t.Any]", json.loads(done.stdout))
+
+    ground.fresh(SITE)
+    first = fill()
+    assert first["changed"]
+    assert 20e6 <= first["total"] < 24e6
+    (whole,) = ground.sql(
+        SITE,
+        "SELECT count(*) AS orders, count(*) FILTER (WHERE status = 'filled') AS filled,"
+        " (SELECT count(*) FROM trades JOIN orders AS o ON o.id = order_id AND o.status = 'filled') AS traded,"
+        " (SELECT count(*) FROM audit JOIN orders AS o ON o.id = object WHERE o.status <> 'open') AS audited"
+        " FROM orders WHERE status <> 'open'",
+    )
+    assert whole["orders"] > 5000
+    assert whole["filled"] == whole["traded"]
+    assert whole["audited"] == 2 * whole["orders"]
+    assert not fill()["changed"]
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("50MB", 50_000_000), ("1.5 GiB", 1_610_612_736), ("1gb", 10**9)])
+def test_a_size_is_read(text: str, wanted: int) -> None:
+    assert data.size(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "50", "MB", "-1GB", "0MB", "5KB"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(LabError, match="such as 50MB or 1GB"):
+        data.size(text)

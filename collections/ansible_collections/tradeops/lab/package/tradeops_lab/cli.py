@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import signal
 import sys
 import typing as t
 
+from . import data
 from .errors import LabError
 from .folder import Folder, read_json
 from .lab import OPTIONAL, Lab, Report
@@ -79,6 +81,17 @@ def _requests(arguments: argparse.Namespace, folder: Folder) -> int:
 
 def _reset(arguments: argparse.Namespace, folder: Folder) -> int:
     return _talk(folder, "POST", f"/sites/{arguments.site}/reset", {})
+
+
+def _data(arguments: argparse.Namespace, folder: Folder) -> int:
+    volume, changed = data.fill(
+        folder, arguments.site, data.size(arguments.size), lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    facts = dataclasses.asdict(volume) | {"total": volume.total, "changed": changed}
+    parts = f"database {volume.database / 1e6:.0f} MB, files {volume.files / 1e6:.0f} MB, {volume.sessions} sessions"
+    said = "holds now" if changed else "held already"
+    print(json.dumps(facts) if arguments.json else f"{arguments.site} {said} {volume.total / 1e6:.0f} MB: {parts}")
+    return 0
 
 
 def _messages(arguments: argparse.Namespace, folder: Folder) -> int:
@@ -153,7 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     down = command("down", _down, "stop the lab")
     down.add_argument("--purge", action=argparse.BooleanOptionalAction, default=False, help="remove its folder as well")
     status = command("status", _status, "say what runs and answers")
-    for sub in (up, down, status):
+    volume = command("data", _data, "let a site hold so much data; what is there already counts")
+    volume.add_argument("--site", required=True, help="which site")
+    volume.add_argument("--size", required=True, help="how much, such as 50MB or 1GB")
+    for sub in (up, down, status, volume):
         sub.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     fault = command("fault", _fault, "make a site misbehave; replaces its earlier faults")

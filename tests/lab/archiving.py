@@ -37,8 +37,16 @@ _SITE = pathlib.Path(sysconfig.get_paths()["purelib"])
 class Archiving:
     """A server in ``root``, which its user may enter. ``tradeops`` is the role that a site has; it is no superuser."""
 
-    def __init__(self, root: pathlib.Path, *, archive_command: str, environment: t.Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        root: pathlib.Path,
+        *,
+        archive_command: str,
+        environment: t.Mapping[str, str],
+        installed: pathlib.Path = BIN,
+    ) -> None:
         self.root = root
+        self.bin = installed
         self.data = root / "data"
         self.user = scratch.server_user()
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -77,7 +85,7 @@ class Archiving:
         return {
             "postgresql": place,
             "secrets": {"postgresql_password": PASSWORD},
-            "postgresql_bin": str(BIN),
+            "postgresql_bin": str(self.bin),
             "postgresql_server": {"data": str(self.data), "service": "postgresql", "database": "postgres", **tool},
         }
 
@@ -90,7 +98,7 @@ class Archiving:
         quoted = archive_command.replace("'", "''")
         with (self.data / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(
-                f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
+                f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{self.root}'\n"
                 f"wal_level = replica\narchive_mode = on\narchive_command = '{quoted}'\ntimezone = UTC\n"
                 "dynamic_shared_memory_type = mmap\nshared_buffers = 16MB\nmax_wal_senders = 4\n"
             )
@@ -101,7 +109,7 @@ class Archiving:
             options = {"user": self.user.uid, "group": self.user.gid, "extra_groups": []}
         with (self.root / f"{name}.out").open("ab") as output:
             done = subprocess.run(
-                [str(BIN / name), *arguments],
+                [str(self.bin / name), *arguments],
                 cwd=self.root,
                 env={**os.environ, **self._environment, "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,

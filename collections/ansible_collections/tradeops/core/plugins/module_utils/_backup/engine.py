@@ -133,6 +133,9 @@ class Physical(t.Protocol):
     def restore_command(self, data: pathlib.Path) -> str:
         """Return what PostgreSQL in ``data`` runs for one segment; it holds no secret."""
 
+    def runs(self) -> list[pathlib.Path]:
+        """Return the files that the server's user has to reach for it."""
+
     def environment(self) -> dict[str, str]:
         """Return what that command needs in its environment beside the usual."""
 

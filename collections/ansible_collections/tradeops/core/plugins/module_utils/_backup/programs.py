@@ -19,6 +19,7 @@ import threading
 import typing as t
 
 from .._common.errors import InputError, Refused
+from .scratch import User
 
 _PIECE = 1 << 20  # bytes, of a read and of the pipe
 _TAIL = 40  # lines of what a program said that are kept
@@ -70,13 +71,16 @@ def run(
     what: str,
     source: t.Iterable[bytes] | None = None,
     clean: t.Callable[[str], str] = str,
+    user: User | None = None,
 ) -> str:
     """Run a program to its end, its output into ``output``, and return the end of what it wrote to standard error.
 
-    ``env`` is added to the environment. ``source`` is what it is fed. Raises Refused with ``what`` when it
-    ends with another status than 0 or was killed, and what ``output`` or ``source`` raises; the program is ended then.
+    ``env`` is added to the environment. ``source`` is what it is fed. It runs as ``user``, None for ourselves. Raises
+    Refused with ``what`` when it ends with another status than 0 or was killed, and what ``output`` or ``source``
+    raises; the program is ended then.
     """
     name = os.path.basename(argv[0])
+    another: dict[str, t.Any] = {"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}
     try:
         process = subprocess.Popen(
             list(argv),
@@ -85,6 +89,7 @@ def run(
             stderr=subprocess.PIPE,
             env={**os.environ, **env},
             bufsize=0,
+            **another,
             start_new_session=True,  # what it starts itself ends with it
         )
     except OSError as exc:

@@ -177,6 +177,7 @@ def recovering(
             budget=budget,
             ready=ready,
             environment=tool.environment(),
+            runs=tool.runs(),
         ) as server:
             yield Recovery(server, target, _reached(server, user, target), bin, user)
     except Unproven as exc:

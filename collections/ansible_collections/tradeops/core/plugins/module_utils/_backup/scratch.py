@@ -158,6 +158,7 @@ def postgresql(
     data: pathlib.Path | None = None,
     settings: t.Mapping[str, str] | None = None,
     environment: t.Mapping[str, str] | None = None,
+    runs: t.Sequence[pathlib.Path] = (),
     budget: float = _START_BUDGET,
     ready: t.Callable[[Server], bool] | None = None,
 ) -> t.Iterator[Server]:
@@ -165,8 +166,8 @@ def postgresql(
 
     ``programs`` is the folder of the programs, None for PATH. With ``data`` it runs as the owner of that folder, and
     its own access rules are not asked. Everybody who can reach the socket, which is its user and root, is
-    ``postgres``. ``environment`` is for the programs that it runs. ``ready`` says when it has started, by default when
-    it answers. Raises Unproven with the end of its log.
+    ``postgres``. ``environment`` is for the programs that it runs, and ``runs`` are those. ``ready`` says when
+    it has started, by default when it answers. Raises Unproven with the end of its log.
     """
     server = program("postgres", programs)
     user = server_user() if data is None else owner_of(data)
@@ -188,10 +189,11 @@ def postgresql(
     give(hba, user)
     own = {**(_FAST if fresh else {}), **_ALONE, "hba_file": str(hba), "unix_socket_directories": str(room)}
     options = {**own, "port": "5432", **(settings or {})}
-    argv = [server, "-D", str(data)]
+    passage = _passage(user, runs)
+    argv = [*passage, server, "-D", str(data)]
     for key, value in options.items():
         argv += ["-c", f"{key}={value}"]
-    process = _start(argv, user, room, log, signal.SIGQUIT, environment)
+    process = _start(argv, None if passage else user, room, log, signal.SIGQUIT, environment)
     running = Server("PostgreSQL", str(room), 5432, data, log, user, process)
     try:
         _wait(running, ready or _answers, budget)
@@ -343,6 +345,23 @@ def owner_of(data: pathlib.Path) -> User | None:
         return User(pwd.getpwuid(found.st_uid).pw_name, found.st_uid, found.st_gid)
     except KeyError as exc:
         raise InputError(f"{data} belongs to user id {found.st_uid}, which has no entry in /etc/passwd") from exc
+
+
+def _passage(user: User | None, runs: t.Sequence[pathlib.Path]) -> list[str]:
+    """Return what goes before a server's command so that it can run programs that lie where only root may look.
+
+    Nobody else reaches such a server. Raises InputError when there is no way.
+    """
+    try:
+        for path in runs:
+            check_reach(path, user)
+        return []
+    except InputError:
+        setpriv = shutil.which("setpriv")
+        if user is None or not setpriv:
+            raise
+    ids = [f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups", "--pdeathsig=QUIT"]
+    return [setpriv, *ids, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
 
 def check_reach(path: pathlib.Path, user: User | None) -> None:

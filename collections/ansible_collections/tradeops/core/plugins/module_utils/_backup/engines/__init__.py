@@ -14,6 +14,7 @@ from .barman import Barman
 from .files import Files
 from .image import Image
 from .kubernetes import Kubernetes
+from .pgbackrest import PgBackRest
 from .postgresql import Postgresql
 from .prometheus import Prometheus
 from .redis import Redis
@@ -23,6 +24,7 @@ ENGINES: dict[str, t.Callable[[], Engine]] = {
     "files": Files,
     "image": Image,
     "kubernetes": Kubernetes,
+    "pgbackrest": PgBackRest,
     "postgresql": Postgresql,
     "prometheus": Prometheus,
     "redis": Redis,

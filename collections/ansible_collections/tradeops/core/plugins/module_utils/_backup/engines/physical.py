@@ -16,7 +16,7 @@ from ..._common.times import iso, span
 from ..._common.typed import Data
 from ..._common.waiter import Deadline, wait_until
 from .. import scratch
-from ..engine import Base, Capture, Physical
+from ..engine import Base, Capture, Physical, Restore
 from ..manifest import Component
 from ..wal import Continuity, continuity
 from .postgresql import connect
@@ -54,6 +54,8 @@ class _Facts:
     runtime: str = ""
     owner: str = ""
     database: str = ""
+    supervisor: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    recovery_budget: float = 3600.0
     barman: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     pgbackrest: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
@@ -62,11 +64,16 @@ class _Facts:
 class Server:
     """The server of a site as ``tradeops_postgresql_server`` describes it. ``tool``: what is said of the tool.
 
-    ``database``: where the site's role may take base backups, for functions are granted by database.
+    ``database``: where the site's role may take base backups, for functions are granted by database. ``service`` is run
+    by ``runtime``. ``budget``: seconds for a recovery.
     """
 
     data: pathlib.Path
     database: str
+    service: str
+    runtime: str
+    supervisor: dict[str, t.Any]
+    budget: float
     tool: dict[str, t.Any]
 
     @classmethod
@@ -85,7 +92,15 @@ class Server:
         of_tool = getattr(facts, tool)
         if not of_tool:
             raise InputError(f"{where} has no {tool}, which says where its backups are. Nothing was captured.")
-        return cls(pathlib.Path(facts.data), facts.database, of_tool)
+        return cls(
+            pathlib.Path(facts.data),
+            facts.database,
+            facts.service,
+            facts.runtime,
+            facts.supervisor,
+            facts.recovery_budget,
+            of_tool,
+        )
 
 
 class Output:
@@ -159,8 +174,8 @@ def capture_physical(name: str, engine: str, options: dict[str, t.Any], capture:
             f"{site}: the base backup {base.id} is of another server ({base.system}) than the one that answers "
             f"({before['system']})"
         )
-    moment, lsn, segment = _flushed(capture, server)
-    whole = _arrived(capture, tool, base, segment)
+    moment, lsn, segment = flushed(capture, server)
+    whole = arrived(capture, tool, base, segment)
     if segment is None or whole.newest < segment:
         moment = iso(dt.datetime.fromisoformat(base.ended).timestamp())
     return Component(
@@ -200,7 +215,7 @@ def _young(tool: Physical, system: str, max_age: float | None) -> Base | None:
     return bases[-1] if age.total_seconds() <= max_age else None
 
 
-def _flushed(capture: Capture, server: Server) -> tuple[str, str, str | None]:
+def flushed(capture: Capture | Restore, server: Server) -> tuple[str, str, str | None]:
     """Let the server finish its segment of the log; return the moment that is in it, its position and its name."""
     try:
         with connect(capture.site, capture.given, server.database) as session:
@@ -216,7 +231,7 @@ def _flushed(capture: Capture, server: Server) -> tuple[str, str, str | None]:
     return iso(found["now"].timestamp()), found["lsn"], row["name"]
 
 
-def _arrived(capture: Capture, tool: Physical, base: Base, segment: str | None) -> Continuity:
+def arrived(capture: Capture | Restore, tool: Physical, base: Base, segment: str | None) -> Continuity:
     """Wait until the log that is needed is in the archive, and weigh it. Raises Unproven."""
     wanted = {base.end_wal, *([segment] if segment and segment > base.end_wal else [])}
     capture.progress(f"{tool.tool}: waiting for {max(wanted)} in the archive")

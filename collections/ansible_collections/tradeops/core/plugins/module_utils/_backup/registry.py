@@ -10,6 +10,7 @@ import dataclasses
 import typing as t
 
 from .._common.argspec import ArgumentSpec
+from .._recovery.restore import RESTORE, ensure_restored
 from .manifest import TYPES
 from .retention import LEVELS
 from .run import ENGINES, STORES, Body, Parameters, Tell, execute
@@ -23,6 +24,7 @@ from .verbs.verify import ensure_verified
 class Verb:
     spec: ArgumentSpec
     body: Body
+    of_site: bool = False
 
 
 VERBS: dict[str, Verb] = {
@@ -79,6 +81,7 @@ VERBS: dict[str, Verb] = {
     "backup_retention": Verb(
         STORES.merge(ArgumentSpec({"retention": {"type": "dict", "required": True}})), ensure_retention
     ),
+    "restore": Verb(RESTORE, ensure_restored, of_site=True),
 }
 
 
@@ -86,7 +89,8 @@ def run_verb(
     name: str, given: Parameters, *, check_mode: bool, process: int = 0, tell: Tell = lambda _text: None
 ) -> Parameters:
     """Run the verb of the module ``name`` with validated parameters."""
-    return execute(name, VERBS[name].body, given, check_mode=check_mode, process=process, tell=tell)
+    verb = VERBS[name]
+    return execute(name, verb.body, given, check_mode=check_mode, process=process, tell=tell, of_site=verb.of_site)
 
 
 def run_module(name: str) -> t.NoReturn:

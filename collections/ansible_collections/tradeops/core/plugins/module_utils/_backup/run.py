@@ -116,14 +116,16 @@ def execute(
     check_mode: bool,
     process: int = 0,
     tell: Tell = lambda _text: None,
+    of_site: bool = False,
 ) -> Parameters:
     """Run a verb on the sets of a site and return its result; never raises a TradeopsError.
 
-    Its lease is one of its own, for a stop of trading must not end a backup, nor a backup keep anybody from the site.
+    Its lease is one of its own, for a stop of trading must not end a backup, nor a backup keep anybody from the site;
+    with ``of_site`` it is the site's: the verb changes what the site works with.
     """
     site = given.get("site") or "this site"
     redactor = Redactor(str(value) for value in given["secrets"].values() if value)
-    gate = gate_of(f"{site} (backups)", given, check_mode=check_mode, process=process)
+    gate = gate_of(site if of_site else f"{site} (backups)", given, check_mode=check_mode, process=process)
     run = Run(site, gate, [], redactor, lambda text: tell(redactor.text(text)))
     try:
         ttl = given.get("lease_ttl", 1)

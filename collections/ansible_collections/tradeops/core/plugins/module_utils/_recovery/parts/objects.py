@@ -1,0 +1,77 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""Objects of a Kubernetes namespace: applied by the server itself, each with a fate of its own.
+
+They cannot be restored beside, so the plan asks the server for a dry run, and they come last.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..._backup.engines.kubernetes import Kubernetes
+from ..._backup.manifest import Artefact, Component
+from ..._common.errors import Refused
+from ..._common.outcome import Object, tally
+from ..back import Back
+from ..plan import Target
+
+
+class Objects:
+    """One component of the engine ``kubernetes``."""
+
+    def __init__(self, back: Back, component: Component, options: t.Mapping[str, t.Any]) -> None:
+        self.back = back
+        self.component = component
+        self.options = {**options, "force": back.given["force"], "recreate": back.given["recreate"]}
+        self._planned: list[Object] = []
+        self._done: list[Object] = []
+
+    def look(self) -> Target:
+        self._planned = Kubernetes().plan_restore(self.component, self.options, self.back)
+        bad = [item for item in self._planned if item.result in ("refused", "conflict")]
+        changed = {item.id: {"before": item.before, "after": item.after} for item in self._planned if item.before}
+        return Target(
+            name=f"the namespace {self.options.get('namespace') or self.back.given.get('namespace')}",
+            exists=True,
+            shown={"objects": tally(self._planned), "changes": changed},
+            way="applied on the side of the server, object by object",
+            safety="",
+            problems=tuple(f"{item.id}: {item.why}" for item in bad),
+        )
+
+    def wanted(self) -> list[Artefact]:
+        return []
+
+    def inspect(self) -> list[str]:
+        return []
+
+    def sweep(self) -> None:
+        pass
+
+    def prepare(self) -> None:
+        pass
+
+    def switch(self) -> None:
+        self._done = Kubernetes().restore(self.component, self.options, self.back)
+
+    def undo(self) -> None:
+        names = [item.id for item in self._done if item.result in ("created", "changed")]
+        if names:
+            text = (
+                f"these objects are as in the set: {', '.join(names)}. The backup of type safety has them as they were"
+            )
+            raise Refused(text, method="apply", path="", sent=True)
+
+    def prove(self) -> list[Object]:
+        """Every object was read again by the engine after it was applied."""
+        fates = {"created": "proven", "changed": "proven", "equal": "unchanged", "skipped": "unchanged"}
+        return [
+            Object(item.id, item.kind, item.before, item.after, fates.get(item.result, "refused"), item.why)
+            for item in self._done
+        ]
+
+    def discard(self) -> None:
+        pass

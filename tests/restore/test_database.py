@@ -1,0 +1,245 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A database comes back whole from its dump, or stays as it was: on a real PostgreSQL, with everything that goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+import typing as t
+
+import psycopg
+import pyrage
+import pytest
+from restoring import SITE, Site, until
+from simulator_ground import Ground
+
+from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Component
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Refused
+from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts import logical
+
+LOST = "DELETE FROM trades WHERE id IN (SELECT id FROM trades ORDER BY id LIMIT 20)"
+
+
+def test_a_database_comes_back_to_the_row_and_the_old_one_is_kept(site: Site) -> None:
+    wanted = site.fingerprint()
+    made = site.store.put(site.captured())
+    with site.session() as session:
+        session.execute(LOST)
+    lost = site.fingerprint()
+    assert lost != wanted
+    planned = site.restore(check_mode=True)
+    assert (planned["result"], planned["changed"]) == ("planned", True)
+    assert (
+        planned["plan"][0]["why"] == f"from {made}; what is there stays as the database {site.database}_before_{made}"
+    )
+    assert (site.fingerprint(), site.databases()) == (lost, [site.database])
+    result = site.restore()
+    assert result["result"] == "proven", result["msg"]
+    assert site.fingerprint() == wanted
+    assert site.databases() == [site.database, f"{site.database}_before_{made}"]
+    assert site.fingerprint(f"{site.database}_before_{made}") == lost
+
+
+@pytest.mark.parametrize("damage", ["flipped", "short", "missing", "swapped", "edited", "unsigned", "key"])
+def test_what_is_damaged_is_refused_and_nothing_is_touched(site: Site, damage: str) -> None:
+    made = site.store.put(site.captured())
+    other = site.store.put(site.captured(), kind="weekly", age=60)
+    dump, manifest = (site.store.file(made, name) for name in ("database/database.dump.zst.age", "manifest.json"))
+    options: dict[str, t.Any] = {"id": made}
+    stored = bytearray(dump.read_bytes())
+    if damage == "flipped":
+        stored[len(stored) // 2] ^= 1
+        dump.write_bytes(stored)
+    elif damage == "short":
+        dump.write_bytes(stored[:-1])
+    elif damage == "missing":
+        dump.unlink()
+    elif damage == "swapped":
+        dump.write_bytes(site.store.file(other, "database/database.dump.zst.age").read_bytes())
+    elif damage == "edited":
+        manifest.write_text(manifest.read_text().replace('"type": "manual"', '"type": "weekly"'))
+    elif damage == "unsigned":
+        options["secrets"] = {"backup_manifest_key": "another key"}
+    else:
+        options["secrets"] = {"backup_identity": str(pyrage.x25519.Identity.generate())}
+    before = site.everything()
+    for check_mode in (True, False):
+        result = site.restore(check_mode=check_mode, **options)
+        assert (result["result"], result["failed"], result["changed"]) == ("refused", True, False)
+        assert SITE in result["msg"] and made in result["msg"]
+    assert site.everything() == before
+
+
+def test_a_site_that_trades_is_refused_and_so_is_one_of_which_that_is_unknown(site: Site, ground: Ground) -> None:
+    site.store.put(site.captured())
+    before = site.databases()
+    ground.faults(SITE, {"kind": "dead"})
+    result = site.restore()
+    assert (result["result"], result["changed"]) == ("refused", False)
+    assert "whether it trades is unknown" in result["msg"]
+    ground.faults(SITE)
+    ground.fresh(SITE, market=True)
+    result = site.restore()
+    assert (result["result"], result["changed"]) == ("refused", False)
+    assert "it is active, and data are not exchanged under a site that trades" in result["msg"]
+    assert site.databases() == before
+
+
+def test_rows_that_are_not_those_of_the_manifest_are_found_before_anything_is_switched(site: Site) -> None:
+    component, artefacts = site.captured()
+    rows = component.facts["rows"]
+    wrong = dataclasses.replace(component, facts={**component.facts, "rows": {**rows, "public.trades": 7}})
+    site.store.put((wrong, artefacts))
+    before = site.everything()
+    result = site.restore()
+    assert (result["result"], result["changed"]) == ("refused", False), result["msg"]
+    assert "and had 7" in result["msg"] and "Nothing that the site uses was changed" in result["msg"]
+    assert site.everything() == before
+
+
+def test_versions_and_extensions_are_compared(site: Site) -> None:
+    for facts, said in (
+        ({"server_version": "99.1"}, "older than the server that was backed up (99.1)"),
+        ({"extensions": {"timescaledb": "2.99.0"}}, "the server has no extension timescaledb; install version 2.99.0"),
+        ({"size": 1 << 50}, "make room there"),
+    ):
+        made = site.store.put(site.captured(**facts))
+        before = site.everything()
+        result = site.restore(id=made)
+        assert (result["result"], result["changed"]) == ("refused", False)
+        assert said in result["msg"]
+        assert site.everything() == before
+    made = site.store.put(site.captured(server_version="14.2"))
+    result = site.restore(id=made)
+    assert result["result"] == "proven", result["msg"]
+    assert any("newer than what was backed up (14.2)" in note for note in result["notes"])
+
+
+def test_sessions_that_come_again_and_again_do_not_hold_up_the_switch(site: Site) -> None:
+    wanted = site.fingerprint()
+    site.store.put(site.captured())
+    over, seen = threading.Event(), []
+
+    def knock() -> None:
+        while not over.is_set():
+            with contextlib.suppress(psycopg.Error), site.session() as session:
+                seen.append(session.execute("SELECT count(*) FROM trades, pg_sleep(0.2)").fetchone())
+
+    knocking = [threading.Thread(target=knock) for _number in range(4)]
+    for thread in knocking:
+        thread.start()
+    try:
+        result = site.restore()
+    finally:
+        over.set()
+        for thread in knocking:
+            thread.join()
+    assert result["result"] == "proven", result["msg"]
+    assert seen
+    assert site.fingerprint() == wanted
+
+
+def test_settings_grants_and_limits_of_the_database_are_kept(site: Site) -> None:
+    site.store.put(site.captured())
+    with site.session() as session:
+        name = site.database
+        session.execute(f'ALTER DATABASE "{name}" SET search_path TO public, "a b"')
+        session.execute(f"""ALTER DATABASE "{name}" SET application_name TO 'it''s ours'""")
+        session.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 300')
+        session.execute(f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')
+        session.execute(f'GRANT CONNECT ON DATABASE "{name}" TO pg_monitor')
+    before = site.dress()
+    try:
+        assert site.restore()["result"] == "proven"
+        assert site.dress() == before
+    finally:
+        with site.session("postgres") as session:
+            session.execute(f'ALTER DATABASE "{name}" RESET ALL')
+            session.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
+            session.execute(f'GRANT CONNECT ON DATABASE "{name}" TO PUBLIC')
+
+
+def test_a_second_restore_keeps_both_copies_of_before(site: Site) -> None:
+    made = site.store.put(site.captured())
+    first = site.restore()
+    assert first["result"] == "proven"
+    assert site.restore()["result"] == "proven"
+    kept = f"{site.database}_before_{made}"
+    assert site.databases() == [site.database, kept, f"{kept}_2"]
+
+
+@pytest.mark.parametrize("moment", ["dump fetched", "restoring", "restored"])
+def test_a_restore_that_is_killed_leaves_the_target_whole_and_the_next_one_carries_on(site: Site, moment: str) -> None:
+    wanted = site.fingerprint()
+    made = site.store.put(site.captured())
+    with site.session() as session:
+        session.execute(LOST)
+    before = site.fingerprint()
+    process = site.start()
+    try:
+        beside = f"{site.database}_restoring_{made}"
+        if moment == "dump fetched":
+            until(lambda: any(process.scratch.glob("tradeops-scratch-*/database_*")))
+        elif moment == "restoring":
+            until(lambda: beside in site.databases())
+        else:
+            until(lambda: f"{site.database}_before_{made}" in site.databases() or process.child.poll() is not None)
+        process.child.send_signal(signal.SIGKILL)
+    finally:
+        process.child.kill()
+        process.child.wait()
+    found = site.fingerprint()
+    assert found in (before, wanted)
+    assert found == (wanted if moment == "restored" else before)
+    result = site.restore(scratch_dir=str(process.scratch))
+    assert result["result"] == "proven", result["msg"]
+    assert site.fingerprint() == wanted
+    assert not [name for name in site.databases() if "_restoring_" in name]
+    assert not list(process.scratch.iterdir())
+    assert before in [site.fingerprint(name) for name in site.databases() if "_before_" in name]
+
+
+def test_an_empty_database_comes_back_too(site: Site) -> None:
+    with site.session() as session:
+        session.execute("CREATE TABLE only_now (id int)")
+        session.execute('CREATE TABLE "odd name\nüñ" (id int)')
+        session.execute('INSERT INTO "odd name\nüñ" VALUES (1)')
+    empty = Component(
+        "database", "postgresql", "", "", "", facts={"server_version": "16.1", "rows": {}, "extensions": {}}
+    )
+    dump = site.dump("--exclude-schema=public")
+    made = site.store.put((empty, {"database.dump": dump}))
+    try:
+        result = site.restore()
+        assert result["result"] == "proven", result["msg"]
+        assert site.fingerprint() == ({}, {})
+    finally:
+        site.take_back(made)
+
+
+def test_timescaledb_is_loaded_between_its_hooks_by_one_job(site: Site) -> None:
+    """A load that fails must leave the hook of after run, too; there is no TimescaleDB here, so a double notes the calls."""
+    asked: list[str] = []
+
+    class Double(logical.Logical):
+        def _hook(self, statement: t.Any) -> None:
+            asked.append(statement if isinstance(statement, str) else "create extension")
+
+        def _load(self, *, jobs: int) -> None:
+            asked.append(f"load with {jobs}")
+            raise Refused("pg_restore ended", method="run", path="", sent=True)
+
+    part = Double.__new__(Double)
+    part.component = Component("database", "postgresql", "", "", "", facts={"extensions": {"timescaledb": "2.17.2"}})
+    with pytest.raises(Refused):
+        part._with_hooks()
+    assert asked == [
+        "create extension",
+        "SELECT timescaledb_pre_restore()",
+        "load with 1",
+        "SELECT timescaledb_post_restore()",
+    ]

@@ -63,6 +63,11 @@ def scaled(truth: Truth, pods: int, connections: str, memory: str) -> bool:
     return ready(truth, flashmm_app=pods) and said == (connections, memory) and not truth["autoscalers"]
 
 
+def updated(truth: Truth, version: str) -> bool:
+    """Whether SMC's agent is of a version, ready, and trades."""
+    return ready(truth, smc_agent=2) and truth["images"]["smc-agent"][-5:] == version and truth["state"] == "active"
+
+
 def runs(truth: Truth, version: str) -> bool:
     """Whether GrandModel's agents are of a version, ready, and without twins."""
     agents = [truth["images"][name] for name in ("strategic-marl", "tactical-marl")]
@@ -95,6 +100,9 @@ class Case:
 
 MAINTAINED = "SELECT sum(vacuum_count + analyze_count)::int AS n FROM pg_stat_user_tables"
 ARCHIVED = "SELECT count(*)::int AS n FROM pg_class c WHERE c.relname = '{}' AND pg_relation_size(c.oid) > 0"
+REVISION = "SELECT version_num::int AS n FROM alembic_version"
+UPDATE = ("-e", "update_health_hold=0.5")
+RECOVER = ("-e", "recover_health_hold=0.5")
 CASES: dict[str, list[Case]] = {
     "FM-STOP": [
         Case(FLASHMM, halted),
@@ -212,6 +220,23 @@ CASES: dict[str, list[Case]] = {
     "SM-PAUSE": [
         Case(SMC, lambda truth: truth["state"] == "reducing" and bool(truth["positions"])),
         Case(SMC, lambda truth: truth["maintenance"] == "read_only"),
+        Case(SMC, lambda truth: ready(truth, smc_agent=1) and not truth["autoscalers"]),
+    ],
+    "SM-UPDATE": [
+        Case(SMC, lambda truth: updated(truth, "1.1.0"), faster=UPDATE, grows=REVISION),
+        Case(SMC, lambda truth: updated(truth, "1.2.0"), faster=UPDATE),
+    ],
+    "SM-ROLLBACK": [Case(SMC, lambda truth: updated(truth, "0.9.0"))],
+    "FM-RECOVER": [
+        Case(
+            FLASHMM, lambda truth: truth["state"] == "active" and ready(truth, flashmm_app=3), "halted", faster=RECOVER
+        )
+    ]
+    * 3,
+    "SM-HPA": [
+        Case(
+            SMC, lambda truth: truth["autoscalers"]["smc-agent-hpa"]["behavior"]["scaleUp"]["policies"][1]["value"] == 4
+        )
     ],
     "AT-MODE": [
         Case(AI, lambda truth: truth["maintenance"] == "maintenance"),
@@ -395,7 +420,7 @@ def _around(ground: Ground, site: str, services: dict[str, str]) -> Truth:
         "serves": ways.get("strategic-marl-service", {}).get("selector", {}).get("deployment"),
         "config": config,
         "autoscalers": {item["metadata"]["name"]: item["spec"] for item in scalers},
-        "gateway": (ways.get("api-gateway", {}).get("type"), ingresses[0].get("ingressClassName")),
+        "gateway": (ways.get("api-gateway", {}).get("type"), *(item.get("ingressClassName") for item in ingresses)),
     }
 
 

@@ -8,6 +8,14 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.tradeops.core.plugins.plugin_utils._deployments import (
+    Object,
+    container,
+    named,
+    said,
+    with_image,
+)
+
 DOCUMENTATION = r"""
 name: blue_green
 short_description: What has to be applied to run another version, beside the one of now or in its place
@@ -47,37 +55,23 @@ _value:
 """
 
 LABEL = "deployment"
-Object = dict[str, t.Any]
 
 
 def blue_green(deployments: t.Sequence[Object], workloads: t.Mapping[str, t.Any], version: str) -> Object:
     """Return the objects that bring another version of the workloads up, switch to it, and back."""
-    found = {item["metadata"]["name"]: item for item in deployments}
-    missing = sorted(set(workloads) - set(found))
-    if missing or not workloads:
-        has, lacks = ", ".join(sorted(found)) or "none", ", ".join(missing) or "(none is named)"
-        raise AnsibleFilterError(f"the namespace has no Deployment {lacks}; it has {has}. Nothing was sent.")
+    found = named(deployments, workloads)
     plan: Object = {key: [] for key in ("greens", "blues", "to_green", "to_blue", "names", "green_names")}
     plan["current"] = True
-    for name, said in workloads.items():
-        blue, image = found[name], f"{said['image']}:{version}"
-        container = _container(blue)
-        plan["current"] = plan["current"] and container["image"] == image
+    for name, row in workloads.items():
+        blue, image = found[name], f"{row['image']}:{version}"
+        plan["current"] = plan["current"] and container(blue)["image"] == image
         plan["names"].append(name)
         plan["green_names"].append(f"{name}-green")
         plan["greens"].append(_twin(blue, image))
-        plan["blues"].append(_said("apps/v1", "Deployment", name, _image(container["name"], image)))
+        plan["blues"].append(with_image(blue, image))
         for key, color in (("to_green", "green"), ("to_blue", _color(blue))):
-            plan[key].append(_said("v1", "Service", said["service"], {"selector": {LABEL: color}}))
+            plan[key].append(said("v1", "Service", row["service"], {"selector": {LABEL: color}}))
     return plan
-
-
-def _said(version: str, kind: str, name: str, spec: Object) -> Object:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-def _image(container: str, image: str) -> Object:
-    return {"template": {"spec": {"containers": [{"name": container, "image": image}]}}}
 
 
 def _color(blue: Object) -> str:
@@ -90,23 +84,15 @@ def _color(blue: Object) -> str:
     return str(color)
 
 
-def _container(blue: Object) -> Object:
-    name, containers = blue["metadata"]["name"], blue["spec"]["template"]["spec"]["containers"]
-    chosen = [item for item in containers if item["name"] == name] or containers
-    if len(chosen) != 1:
-        raise AnsibleFilterError(f"the Deployment {name} has {len(chosen)} containers and none of its name")
-    return t.cast(Object, chosen[0])
-
-
 def _twin(blue: Object, image: str) -> Object:
     _color(blue)
     spec = copy.deepcopy(dict(blue["spec"]))
     spec["selector"]["matchLabels"][LABEL] = "green"
     spec["template"]["metadata"]["labels"][LABEL] = "green"
     name = blue["metadata"]["name"]
-    twin = _said("apps/v1", "Deployment", f"{name}-green", spec)
+    twin = said("apps/v1", "Deployment", f"{name}-green", spec)
     twin["metadata"]["labels"] = {**(blue["metadata"].get("labels") or {}), LABEL: "green"}
-    _container({"metadata": {"name": name}, "spec": spec})["image"] = image
+    container({"metadata": {"name": name}, "spec": spec})["image"] = image
     return twin
 
 

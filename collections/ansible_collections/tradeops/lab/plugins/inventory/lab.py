@@ -93,7 +93,8 @@ class InventoryModule(BaseInventoryPlugin):
             if "postgresql" in site:
                 inventory.set_variable(name, "tradeops_postgresql_server", postgresql_server(name, site["postgresql"]))
             if site.get("supervised"):
-                inventory.set_variable(name, "tradeops_runtime", "supervisor")
+                if "namespace" not in site:  # in the cluster the site's own facts say what runs it
+                    inventory.set_variable(name, "tradeops_runtime", "supervisor")
                 supervisor = {
                     "config": str(folder / "run" / "supervisord.conf"),
                     "group": name,

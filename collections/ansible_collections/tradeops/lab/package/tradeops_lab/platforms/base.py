@@ -122,8 +122,8 @@ class Platform:
     ``symbols`` maps the five seeded pairs to a price. ``states`` maps the engine's states to the platform's words.
     ``trading_state`` may derive the state from the settings where it is not simply stored (default: key ``trading``).
     ``models`` names the model files that a site has. ``trades_with`` names what has to be there for orders to be
-    placed: services that processes hold, or workloads that have a pod at work. In a cluster the API is answered while
-    the workload ``served_by`` has a ready pod.
+    placed: services that processes hold, and in a cluster workloads that have a pod at work. There the API is answered
+    while the workload ``served_by`` has a ready pod.
     ``config`` names the folder of ``platforms/config/`` with its configuration files, ``parquet_days`` says
     for how many days it has a data file for each symbol.
     ``history`` names the tables of ``simulator/history.py`` that the platform has.

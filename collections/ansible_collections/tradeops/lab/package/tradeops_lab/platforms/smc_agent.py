@@ -290,9 +290,10 @@ async def health(call: Call) -> t.Any:
 PLATFORM = Platform(
     name="smc_agent",
     config="smc_agent",
-    history=("trades", "market_data"),
+    history=("trades", "market_data", "alembic_version"),
     services={"api": "/api", "root": ""},
-    trades_with=("api",),
+    trades_with=("api", "smc-agent"),
+    served_by="smc-agent",
     auth={"operator": Session(), "emergency": Bearer("emergency_token", denied=403)},
     states={"active": "running", "reducing": "paused", "halted": "emergency_stopped", "stopped": "shutdown"},
     symbols={"BTCUSDT": 64_000, "ETHUSDT": 3_100, "SOLUSDT": 145, "ADAUSDT": 0.45, "DOTUSDT": 6.2},

@@ -21,6 +21,7 @@ _TABLES = {
         "timestamp" timestamptz NOT NULL)""",
     "market_data": """(
         id bigserial PRIMARY KEY, symbol text NOT NULL, price numeric NOT NULL, "timestamp" timestamptz NOT NULL)""",
+    "alembic_version": "(version_num varchar(32) PRIMARY KEY)",  # the revision of the schema: ../migrate.py
 }
 # Their rows: most of them recent, some older than any retention.
 _ROWS = {
@@ -36,6 +37,7 @@ _ROWS = {
     "trades": """("timestamp", order_id, symbol, side, quantity, price)
         SELECT now() - n * interval '10 hours', 'OLD-' || n, 'BTC-USD', 'buy', 1, 64000
         FROM generate_series(1200, 1, -1) AS n""",  # 500 days
+    "alembic_version": "(version_num) VALUES ('0001')",
 }
 
 

@@ -177,10 +177,12 @@ class Site:
 
     @property
     def trades(self) -> bool:
-        """Whether the services that place orders are there."""
-        if self.cluster:
-            return all(self._has("running", name) for name in self.platform.trades_with)
-        return all(port.held for port in self.ports if set(self.platform.trades_with) & set(port.services))
+        """Whether what places orders is there: the services among it, and in a cluster the workloads."""
+        services = set(self.platform.trades_with) & set(self.platform.services)
+        workloads = set(self.platform.trades_with) - services
+        if self.cluster and not all(self._has("running", name) for name in workloads):
+            return False
+        return all(port.held for port in self.ports if services & set(port.services))
 
     def is_dead(self, port: Port) -> bool:
         """Whether a fault keeps the port closed."""

@@ -11,8 +11,10 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.tradeops.core.plugins.filter.ailing import ailing
 from ansible_collections.tradeops.core.plugins.filter.blue_green import blue_green
 from ansible_collections.tradeops.core.plugins.filter.moves import moves
+from ansible_collections.tradeops.core.plugins.filter.versioned import versioned
 
 ROWS: list[dict[str, t.Any]] = [
     {"name": "db", "stage": 1, "external": True},
@@ -120,3 +122,38 @@ def test_what_cannot_be_told_apart_is_refused(
     spoil(blue)
     with pytest.raises(AnsibleFilterError, match=problem):
         blue_green([blue], said, "2")
+
+
+def deployment(name: str, image: str, wanted: int = 2, **status: int) -> dict[str, t.Any]:
+    return {
+        "metadata": {"name": name, "generation": 3},
+        "spec": {"replicas": wanted, "template": {"spec": {"containers": [{"name": name, "image": image}]}}},
+        "status": {"observedGeneration": 3, "readyReplicas": wanted, "updatedReplicas": wanted, **status},
+    }
+
+
+def test_a_version_in_place() -> None:
+    deployments = [deployment("agent", "acme/agent:1.0"), deployment("feed", "acme/feed:1.1", wanted=0)]
+    plan = versioned(deployments, {"agent": {"image": "acme/agent"}, "feed": {"image": "acme/feed"}}, "1.1")
+    images = [item["spec"]["template"]["spec"]["containers"] for item in plan["objects"]]
+    assert images == [[{"name": "agent", "image": "acme/agent:1.1"}], [{"name": "feed", "image": "acme/feed:1.1"}]]
+    assert (plan["names"], plan["served"], plan["current"]) == (["agent", "feed"], ["agent"], False)
+    assert plan["before"] == {"agent": "acme/agent:1.0", "feed": "acme/feed:1.1"}
+    assert versioned(deployments, {"feed": {"image": "acme/feed"}}, "1.1")["current"] is True
+    with pytest.raises(AnsibleFilterError, match="has no Deployment nobody; it has agent, feed"):
+        versioned(deployments, {"nobody": {"image": "x"}}, "1")
+
+
+def test_what_ails() -> None:
+    deployments = [
+        deployment("whole", "x:1"),
+        deployment("stopped", "x:1", wanted=0),
+        deployment("lacking", "x:1", readyReplicas=1),
+        deployment("rolling", "x:1", updatedReplicas=1),
+        deployment("unseen", "x:1", observedGeneration=2),
+    ]
+    names = [item["metadata"]["name"] for item in deployments]
+    assert ailing(deployments, names) == ["lacking", "rolling", "unseen"]
+    assert ailing(deployments, ["whole"]) == []
+    with pytest.raises(AnsibleFilterError, match="has no Deployment nobody"):
+        ailing(deployments, ["nobody"])

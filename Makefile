@@ -28,7 +28,7 @@ SITE := ai-trading-primary
 DRILL_LAB := TRADEOPS_LAB_DIR="$${TMPDIR:-/var/tmp}/tradeops-lab-$$(id -u)/drill"
 PYTHON_CODE := $(COLLECTIONS) tests tools
 # The order of the tests: each worker takes a whole file, so what takes longest must not begin last.
-LONGEST_FIRST := tests/playbooks/test_every_procedure.py tests/molecule tests $(COLLECTIONS)
+LONGEST_FIRST := $(wildcard tests/playbooks/test_procedures_*.py) tests/molecule tests $(COLLECTIONS)
 
 .PHONY: help setup run-environment test-environment kubernetes lab-up lab-down lab-data drill test lint sanity unit bench report changelog clean
 

@@ -51,7 +51,7 @@ def test_named_playbook_parses(name: str) -> None:
 @pytest.mark.parametrize("row", COVERED, ids=lambda row: row.id)
 def test_a_test_runs_the_row(row: Row) -> None:
     """tests/playbooks has what must be true after each command of the row; it runs them as they stand there."""
-    cases = (ROOT / "tests" / "playbooks" / "test_every_procedure.py").read_text(encoding="utf-8")
+    cases = (ROOT / "tests" / "lab" / "rehearsed.py").read_text(encoding="utf-8")
     assert f'"{row.id}"' in cases, f"{row.id} is called covered, and no test runs it"
 
 

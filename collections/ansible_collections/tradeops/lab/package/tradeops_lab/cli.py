@@ -64,16 +64,21 @@ def _status(arguments: argparse.Namespace, folder: Folder) -> int:
 
 
 def _fault(arguments: argparse.Namespace, folder: Folder) -> int:
-    where = f"/sites/{arguments.site}/faults"
+    where = f"{_place(arguments.site)}/faults"
     if arguments.kind == "none":
         return _talk(folder, "DELETE", where)
-    keys = ("service", "method", "path", "times", "seconds", "status", "ids")
+    keys = ("service", "method", "path", "times", "seconds", "status", "ids", "after")
     fault = {key: getattr(arguments, key) for key in keys if getattr(arguments, key) is not None}
     return _talk(folder, "PUT", where, {"faults": [{"kind": arguments.kind, **fault}]})
 
 
+def _place(site: str) -> str:
+    """Where a site is on the control port, or S3, which has requests and faults as sites have."""
+    return "/s3" if site == "s3" else f"/sites/{site}"
+
+
 def _requests(arguments: argparse.Namespace, folder: Folder) -> int:
-    where = f"/sites/{arguments.site}/requests"
+    where = f"{_place(arguments.site)}/requests"
     return (
         _talk(folder, "DELETE", where) if arguments.clear else _talk(folder, "GET", f"{where}?since={arguments.since}")
     )
@@ -172,8 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     for sub in (up, down, status, volume):
         sub.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
-    fault = command("fault", _fault, "make a site misbehave; replaces its earlier faults")
-    fault.add_argument("site")
+    fault = command("fault", _fault, "make a site, or s3, misbehave; replaces its earlier faults")
+    fault.add_argument("site", help="the name of a site, or s3")
     fault.add_argument("kind", help="lie, hang, reset, ... (see README.md), or none to behave again")
     for option, kind, text in (
         ("service", str, "only this service"),
@@ -183,10 +188,11 @@ def _parser() -> argparse.ArgumentParser:
         ("seconds", float, "for kinds that take a time"),
         ("status", int, "for kinds that answer with a status"),
         ("ids", int, "for refuse_orders: how many orders"),
+        ("after", int, "only after so many requests that fit"),
     ):
         fault.add_argument(f"--{option}", type=kind, help=text)
-    requests = command("requests", _requests, "show the requests that a site has got")
-    requests.add_argument("site")
+    requests = command("requests", _requests, "show the requests that a site, or s3, has got")
+    requests.add_argument("site", help="the name of a site, or s3")
     requests.add_argument("--since", type=int, default=0, help="only those after this number")
     requests.add_argument("--clear", action="store_true", help="forget them instead")
     reset = command("reset", _reset, "put a site back to how it began, without faults")

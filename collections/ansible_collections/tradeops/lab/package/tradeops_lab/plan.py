@@ -78,7 +78,10 @@ class SitePlan(t.TypedDict):
 
 
 class S3Plan(t.TypedDict):
+    """``endpoint``: where it is reached, a front of the simulator; ``server``: past that."""
+
     endpoint: str
+    server: str
     access_key: str
     secret_key: str
     ports: dict[str, int]
@@ -145,7 +148,8 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, 
         postgresql=_postgresql(postgresql, before["postgresql"] if before else None),
         redis=_redis(redis, before["redis"] if before else None),
         s3=S3Plan(
-            endpoint=f"http://{HOST}:{s3['s3']}",
+            endpoint=f"http://{HOST}:{next(ports)}",
+            server=f"http://{HOST}:{s3['s3']}",
             access_key=before["s3"]["access_key"] if before else secrets.token_hex(10).upper(),
             secret_key=before["s3"]["secret_key"] if before else secrets.token_hex(20),
             ports=s3,
@@ -206,7 +210,7 @@ def _redis(port: int, before: RedisPlan | None) -> RedisPlan:
 def _dedicate(plan: Plan, name: str, ports: t.Iterator[int], before: SitePlan | None) -> None:
     """Give a site servers of its own."""
     site, backup = plan["sites"][name], plan["backup"]
-    archive = Archive(cloud_url=f"s3://{backup['bucket']}/barman", server=name, endpoint=plan["s3"]["endpoint"])
+    archive = Archive(cloud_url=f"s3://{backup['bucket']}/barman", server=name, endpoint=plan["s3"]["server"])
     server = _postgresql(next(ports), before.get("postgresql") if before else None)
     site["postgresql"] = SitePostgresPlan(**server, data="", owner="", archive=archive)
     site["redis"] = _redis(next(ports), before.get("redis") if before else None)

@@ -103,7 +103,7 @@ class S3(Part):
         more: t.Mapping[str, str] | None = None,
     ) -> Answer:
         settings = self.plan["s3"]
-        url = settings["endpoint"] + path
+        url = settings["server"] + path
         now = datetime.datetime.now(datetime.UTC)
         headers = sign(method, url, body, settings["access_key"], settings["secret_key"], now, more)
         answer = await call_async(method, url, body or None, headers)

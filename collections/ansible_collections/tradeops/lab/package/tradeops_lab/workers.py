@@ -58,7 +58,7 @@ class Simulator(Part):
     start_budget = 60.0
 
     def ports(self) -> list[int]:
-        urls = [self.plan["control"]]
+        urls = [self.plan["control"], self.plan["s3"]["endpoint"]]
         urls += [url for site in self.plan["sites"].values() for url in site["services"].values()]
         return sorted({int(url.rpartition(":")[2]) for url in urls})
 

@@ -91,7 +91,9 @@ class InventoryModule(BaseInventoryPlugin):
         for name, site in lab["sites"].items():
             self._add(name, site, lab)
             if "postgresql" in site:
-                inventory.set_variable(name, "tradeops_postgresql_server", postgresql_server(name, site["postgresql"]))
+                inventory.set_variable(
+                    name, "tradeops_postgresql_server", postgresql_server(name, site["postgresql"], lab)
+                )
             if site.get("supervised"):
                 if "namespace" not in site:  # in the cluster the site's own facts say what runs it
                     inventory.set_variable(name, "tradeops_runtime", "supervisor")
@@ -173,7 +175,7 @@ def backup_stores(lab: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     return [{"name": "local", "kind": "local", "path": lab["backup"]["folder"]}, bucket]
 
 
-def postgresql_server(name: str, server: dict[str, t.Any]) -> dict[str, t.Any]:
+def postgresql_server(name: str, server: dict[str, t.Any], lab: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return how the server that a site has for itself is stopped, started and put back to a moment."""
     return {
         "data": server["data"],
@@ -181,7 +183,8 @@ def postgresql_server(name: str, server: dict[str, t.Any]) -> dict[str, t.Any]:
         "service": f"{name}:postgresql",
         "runtime": "supervisor",
         "database": "postgres",
-        "barman": server["archive"],
+        # Not past the front, as the server's own archive command does.
+        "barman": server["archive"] | {"endpoint": lab["s3"]["endpoint"]},
     }
 
 

@@ -17,6 +17,7 @@ from .cluster import Cluster
 from .plan import Plan
 from .services import Services
 from .site import Site
+from .storage import StorageFront
 
 LOG = logging.getLogger(__name__)
 AT_ONCE = 6  # sites that connect and seed at the same time
@@ -31,8 +32,9 @@ class Simulator:
         self.sites = {name: Site(site, plan, self.cluster) for name, site in plan.sites.items()}
         supervised = {name: site for name, site in self.sites.items() if site.plan.supervised}
         self._services = Services(supervised, plan.services) if supervised and plan.services else None
+        self.storage = StorageFront(plan.storage) if plan.storage else None
         self._runner = web.AppRunner(
-            control.application(self.sites, plan, self.cluster), access_log=None, shutdown_timeout=1
+            control.application(self.sites, plan, self.cluster, self.storage), access_log=None, shutdown_timeout=1
         )
 
     async def start(self) -> None:
@@ -45,6 +47,8 @@ class Simulator:
 
         if self.cluster:
             await self.cluster.start()
+        if self.storage:
+            await self.storage.start()
         await asyncio.gather(*(start(site) for site in self.sites.values()))
         if self._services:
             await self._services.start()
@@ -57,6 +61,8 @@ class Simulator:
         if self._services:
             await self._services.stop()
         await asyncio.gather(*(site.stop() for site in self.sites.values()))
+        if self.storage:
+            await self.storage.stop()
         if self.cluster:
             await self.cluster.stop()
 

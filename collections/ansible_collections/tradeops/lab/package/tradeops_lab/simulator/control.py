@@ -16,12 +16,16 @@ from .database import ERRORS
 from .engine import STATES
 from .faults import FaultError, parse
 from .plan import Plan
+from .recording import RequestLog
 from .site import Site
+from .storage import StorageFront
 
 Handler = t.Callable[[Site, web.Request], t.Awaitable[t.Any]]
 
 
-def application(sites: t.Mapping[str, Site], plan: Plan, cluster: Cluster | None = None) -> web.Application:
+def application(
+    sites: t.Mapping[str, Site], plan: Plan, cluster: Cluster | None = None, storage: StorageFront | None = None
+) -> web.Application:
     """The control port's application. Every answer is JSON; mistakes are ``{"error": text}`` with 400 or 404."""
     app = web.Application(middlewares=[_errors])
 
@@ -53,6 +57,8 @@ def application(sites: t.Mapping[str, Site], plan: Plan, cluster: Cluster | None
     app.router.add_get("/kubernetes", kubernetes)
     app.router.add_get("/sink/messages", sink)
     app.router.add_delete("/sink/messages", sink)
+    if storage:
+        _add_storage(app, storage)
     site_route("GET", "/requests", _requests)
     site_route("DELETE", "/requests", _clear_requests)
     site_route("GET", "/faults", _faults)
@@ -64,6 +70,27 @@ def application(sites: t.Mapping[str, Site], plan: Plan, cluster: Cluster | None
     site_route("POST", "/state", _state)
     site_route("PUT", "/settings", _settings)
     return app
+
+
+def _add_storage(app: web.Application, storage: StorageFront) -> None:
+    """What is the same for S3 as for a site: its requests and its faults."""
+
+    async def requests(request: web.Request) -> web.Response:
+        return web.json_response(_logged(storage.log, request))
+
+    async def clear_requests(_request: web.Request) -> web.Response:
+        storage.log.clear()
+        return web.json_response({"last": storage.log.last})
+
+    async def faults(request: web.Request) -> web.Response:
+        if request.method != "GET":
+            await storage.set_faults(parse(await request.json()) if request.method == "PUT" else [])
+        return web.json_response({"faults": [fault.as_dict() for fault in storage.faults.current]})
+
+    app.router.add_get("/s3/requests", requests)
+    app.router.add_delete("/s3/requests", clear_requests)
+    for method in ("GET", "PUT", "DELETE"):
+        app.router.add_route(method, "/s3/faults", faults)
 
 
 def _mistake(status: int, message: str) -> web.Response:
@@ -100,10 +127,14 @@ async def _json(request: web.Request) -> dict[str, t.Any]:
 
 
 async def _requests(site: Site, request: web.Request) -> t.Any:
+    return _logged(site.log, request)
+
+
+def _logged(log: RequestLog, request: web.Request) -> dict[str, t.Any]:
     since = request.query.get("since", "0")
     if not since.isdecimal():
         raise FaultError(f"since must be a sequence number, not {since!r}")
-    return {"requests": site.log.since(int(since)), "last": site.log.last}
+    return {"requests": log.since(int(since)), "last": log.last}
 
 
 async def _clear_requests(site: Site, _request: web.Request) -> t.Any:

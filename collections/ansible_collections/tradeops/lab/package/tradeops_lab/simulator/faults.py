@@ -57,7 +57,8 @@ class Seen:
 
 @dataclasses.dataclass
 class Fault:
-    """One fault. ``times``: how many requests it takes (None: all); ``seconds`` means what the kind makes of it."""
+    """One fault. ``after``: how many requests that fit are left alone first; ``times``: how many it takes then (None:
+    all); ``seconds`` means what the kind makes of it."""
 
     kind: str
     service: str = "*"
@@ -67,6 +68,8 @@ class Fault:
     seconds: float | None = None
     status: int | None = None
     ids: int = 1
+    after: int = 0
+    passed: int = 0
     hits: int = 0
     since: float = 0.0
     refused: set[str] = dataclasses.field(default_factory=set, repr=False)
@@ -92,7 +95,7 @@ class Fault:
         return fnmatch.fnmatchcase(seen.path, self.path) or fnmatch.fnmatchcase(seen.short, self.path)
 
     def as_dict(self) -> dict[str, t.Any]:
-        shown = ("kind", "service", "method", "path", "times", "seconds", "status", "ids", "hits")
+        shown = ("kind", "service", "method", "path", "times", "seconds", "status", "ids", "after", "hits")
         return {name: getattr(self, name) for name in shown}
 
 
@@ -109,6 +112,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "seconds": (int, float, type(None)),
     "status": (int, type(None)),
     "ids": (int,),
+    "after": (int,),
 }
 
 
@@ -143,6 +147,16 @@ class Faults:
         if not self.current:
             return None
         return next((f for f in self.current if f.kind in kinds and f.left() and f.fits(seen)), None)
+
+    def take(self, kinds: t.Container[str], seen: Seen) -> Fault | None:
+        """The fault that spoils this request, counted as such."""
+        for fault in self.current:
+            if fault.kind in kinds and fault.left() and fault.fits(seen):
+                if fault.passed >= fault.after:
+                    self.use(fault, seen)
+                    return fault
+                fault.passed += 1
+        return None
 
     @staticmethod
     def use(fault: Fault, seen: Seen | None) -> None:

@@ -51,7 +51,9 @@ class Front:
 
     def __init__(self, site: Site, cluster: Cluster, url: str) -> None:
         self.site, self.cluster = site, cluster
-        self.port = Port(Address.of(url), (SERVICE,), self.handle, tls=authority.server_context(cluster.plan.folder))
+        self.port = Port(
+            Address.of(url), (SERVICE,), self.handle, tls=authority.server_context(cluster.plan.folder), streams=True
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Write the request down, then pass it on, unless a fault has it otherwise."""
@@ -62,11 +64,7 @@ class Front:
         writes = request.method not in _READS and "dryRun" not in query and not path.endswith("reviews")
         seen = Seen(SERVICE, request.method, path, path, writes)
         entry = self.site.log.open(seen, request.rel_url.raw_query_string)
-        fault = self.site.faults.find(_KINDS, seen)
-        if fault and fault.kind == "cut_watch" and not _is_watch(query):
-            fault = None
-        if fault:
-            self.site.faults.use(fault, seen)
+        fault = self.site.faults.take([kind for kind in _KINDS if kind != "cut_watch" or _is_watch(query)], seen)
         response: web.StreamResponse | None = await self._instead(request, fault) if fault else None
         if response is None and not wire.is_gone(request):
             response = await self._pass_on(request, body, fault)

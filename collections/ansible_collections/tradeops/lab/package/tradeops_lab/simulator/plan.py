@@ -49,6 +49,14 @@ class Kubernetes:
 
 
 @dataclasses.dataclass(frozen=True)
+class Storage:
+    """Where S3 is reached, and the server itself."""
+
+    endpoint: str
+    server: str
+
+
+@dataclasses.dataclass(frozen=True)
 class SitePlan:
     """``market`` may hold ``enabled`` and ``rate`` (orders a second) for the first start.
 
@@ -75,6 +83,7 @@ class Plan:
     control: Address
     sites: t.Mapping[str, SitePlan]
     kubernetes: Kubernetes | None = None
+    storage: Storage | None = None
     sink: str | None = None
     services: pathlib.Path | None = None  # where the processes of supervised services report
     folder: pathlib.Path | None = None  # where the files of sites may lie
@@ -118,6 +127,7 @@ def parse(data: t.Mapping[str, t.Any]) -> Plan:
         kubernetes=Kubernetes(cluster["server"], cluster["token"], pathlib.Path(cluster["folder"]))
         if cluster
         else None,
+        storage=Storage(s3["endpoint"], s3["server"]) if (s3 := data.get("s3")) else None,
         sink=data.get("sink", {}).get("http"),
     )
 

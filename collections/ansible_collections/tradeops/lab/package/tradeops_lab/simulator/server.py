@@ -37,7 +37,8 @@ _NO_PODS = b"<html><head><title>503 Service Temporarily Unavailable</title></hea
 class Port:
     """A listening port of a site; it can be closed and opened again.
 
-    That of a supervised service is open only while a process holds it. ``tls``: it is served over TLS.
+    That of a supervised service is open only while a process holds it. ``tls``: it is served over TLS. ``streams``:
+    bodies go through it that are large, or that do not end.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Port:
         *,
         supervised: bool = False,
         tls: ssl.SSLContext | None = None,
+        streams: bool = False,
     ) -> None:
         self.address, self.services = address, services
-        self._handle, self._tls = handle, tls
+        self._handle, self._tls, self._streams = handle, tls, streams
         self._supervised = supervised
         self._holders = 0
         self._tcp: asyncio.Server | None = None
@@ -77,8 +79,9 @@ class Port:
         if self._tcp or not self.held:
             return
         loop = asyncio.get_running_loop()
-        # What a client does not wait for any more is given up where it can only be a watch.
-        self._http = web.Server(self._handle, access_log=None, handler_cancellation=self._tls is not None)
+        # What a client does not wait for any more is given up where it is passed on.
+        options: dict[str, t.Any] = {"handler_cancellation": True, "read_bufsize": 2**20} if self._streams else {}
+        self._http = web.Server(self._handle, access_log=None, **options)
         until = loop.time() + REOPEN
         while True:
             try:
@@ -146,9 +149,7 @@ class Responder:
         writes = found.route.writes if found.route else request.method not in ("GET", "HEAD")
         seen = Seen(found.service, request.method, path, found.short, writes, bool(found.route and found.route.auth))
         entry = self.site.log.open(seen, request.rel_url.raw_query_string)
-        fault = self.site.faults.find(WIRE, seen)
-        if fault:
-            self.site.faults.use(fault, seen)
+        fault = self.site.faults.take(WIRE, seen)
         incoming = Incoming(request, raw, found, seen, fault)
         if incoming.kind == "hang":
             await asyncio.sleep(fault.lasts(3600) if fault else 0)

@@ -141,7 +141,7 @@ class Site:
         }
         return {
             "site": self.name,
-            "profile": "smc_agent" if self.name.startswith("smc") else "flashmm",
+            "profile": self.plan["platform"],
             "urls": self.plan["services"],
             "stores": [{"name": "local", "kind": "local", "path": str(self.store.path)}],
             "components": [{"name": "database", "engine": "postgresql"}],

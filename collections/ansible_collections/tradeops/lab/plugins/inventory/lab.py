@@ -90,19 +90,17 @@ class InventoryModule(BaseInventoryPlugin):
         inventory.set_variable("all", "tradeops_lab_sink", lab["sink"])
         for name, site in lab["sites"].items():
             self._add(name, site, lab)
+            supervisor = {
+                "config": str(folder / "run" / "supervisord.conf"),
+                "supervisorctl": str(pathlib.Path(sys.executable).with_name("supervisorctl")),
+            }
             if "postgresql" in site:
-                inventory.set_variable(
-                    name, "tradeops_postgresql_server", postgresql_server(name, site["postgresql"], lab)
-                )
+                server = {**postgresql_server(name, site["postgresql"], lab), "supervisor": supervisor}
+                inventory.set_variable(name, "tradeops_postgresql_server", server)
             if site.get("supervised"):
                 if "namespace" not in site:  # in the cluster the site's own facts say what runs it
                     inventory.set_variable(name, "tradeops_runtime", "supervisor")
-                supervisor = {
-                    "config": str(folder / "run" / "supervisord.conf"),
-                    "group": name,
-                    "supervisorctl": str(pathlib.Path(sys.executable).with_name("supervisorctl")),
-                }
-                inventory.set_variable(name, "tradeops_supervisor", supervisor)
+                inventory.set_variable(name, "tradeops_supervisor", {**supervisor, "group": name})
             for kind, variable in _FOLDERS.items():
                 place = folder / "run" / kind / name
                 if place.is_dir():

@@ -12,9 +12,12 @@ from ..back import Part
 from .files import Files
 from .logical import Logical
 from .objects import Objects
+from .physical import Physical
 from .redis import Redis
 
 PARTS: dict[str, t.Callable[..., Part]] = {
+    "barman": Physical,
+    "pgbackrest": Physical,
     "postgresql": Logical,
     "redis": Redis,
     "files": Files,

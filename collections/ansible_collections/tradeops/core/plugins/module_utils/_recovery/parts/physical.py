@@ -1,0 +1,243 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""A whole server: recovered beside from a base backup and its log, read while it waits at its target, then renamed.
+
+The live server keeps running until the recovered one was seen to be right. Its folder stays as ``<data>.before-<id>``.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import typing as t
+
+from ..._backup import recovery
+from ..._backup.engine import Base
+from ..._backup.engines import barman, pgbackrest
+from ..._backup.engines.physical import Server, Tool, arrived, flushed
+from ..._backup.engines.postgresql import connect, fingerprints, settings_of
+from ..._backup.manifest import Artefact, Component
+from ..._backup.wal import Target as Moment
+from ..._backup.wal import check_target, choose
+from ..._common.errors import CallError, TradeopsError
+from ..._common.outcome import Object
+from ..back import Back, room_of
+from ..plan import Target
+from ..service import Service
+
+_OPENED: dict[str, t.Callable[..., Tool]] = {"barman": barman.opened, "pgbackrest": pgbackrest.opened}
+
+
+class Physical:
+    """One component of an engine of base backups. Options: ``timeline`` and ``inclusive`` of the recovery."""
+
+    def __init__(self, back: Back, component: Component, options: t.Mapping[str, t.Any]) -> None:
+        self.back = back
+        self.component = component
+        self.server = Server.of(back.site, back.given, component.engine)
+        self.service = Service(back.site, self.server)
+        self.tool = _OPENED[component.engine](back.site, back.given, back.folder)
+        self.data = self.server.data
+        self.beside = self.data.with_name(f"{self.data.name}.restoring")
+        self.before = self.data.with_name(f"{self.data.name}.before-{back.set_id}")
+        self.moment, self.wanted_base = _moment(back, component, options)
+        self.reached: recovery.Reached | None = None
+        self._rows: dict[str, int] = {}
+        self._switched = False
+
+    def look(self) -> Target:
+        check_target(self.back.site, self.moment)
+        base = self._base()
+        problems = (
+            [] if not self.before.exists() else [f"{self.before} is there already, of an earlier restore; move it"]
+        )
+        try:
+            with connect(self.back.site, self.back.given, self.server.database) as session:
+                live = session.execute(
+                    "SELECT current_setting('server_version') AS version, pg_current_wal_lsn()::text AS lsn, "
+                    "(SELECT system_identifier::text FROM pg_control_system()) AS system, "
+                    "(SELECT timeline_id FROM pg_control_checkpoint()) AS timeline"
+                ).fetchone()
+        except CallError as exc:
+            live = None
+            self.back.note(f"the live server does not answer, so its last segment of the log may be missing: {exc}")
+        if live and live["system"] != base.system:
+            problems.append(f"the base backup {base.id} is of another server ({base.system}) than the live one")
+        shown = {"lsn": live["lsn"], "timeline": live["timeline"], "system": live["system"]} if live else {}
+        size = base.size or _size(self.data)
+        return Target(
+            name=f"the server in {self.data}",
+            exists=self.data.exists(),
+            shown={**shown, "base": base.id, "to": str(self.moment)},
+            version=_version(live["version"]) if live else (),
+            room=room_of(self.data.parent),
+            needs=size,
+            way=f"recovered beside from the base backup {base.id} to {self.moment}, then renamed",
+            safety=str(self.before),
+            problems=tuple(problems),
+            notes=("a new base backup is taken afterwards, for the server is then on a new timeline",),
+        )
+
+    def wanted(self) -> list[Artefact]:
+        return []
+
+    def inspect(self) -> list[str]:
+        return []
+
+    def sweep(self) -> None:
+        _remove(self.beside)
+
+    def prepare(self) -> None:
+        back = self.back
+        base = self._base()
+        self._bring_up_to_date(base)
+        owner = (self.data if self.data.exists() else self.data.parent).stat()
+        recovery.fetch(self.tool, base, self.beside, owner, back.progress)
+        back.progress(f"recovering to {self.moment}")
+        with recovery.recovering(
+            back.folder,
+            self.tool,
+            self.beside,
+            self.moment,
+            bin=back.given.get("postgresql_bin"),
+            user=str(self._settings["user"]),
+            budget=self.server.budget,
+            progress=back.progress,
+        ) as found:
+            with found.session(str(self._settings["dbname"])) as session:
+                self._rows = fingerprints(session, 0)[0]
+            back.progress(f"{found.reached.said}; {sum(self._rows.values())} rows in {len(self._rows)} tables")
+            self.reached = found.promote()
+
+    def switch(self) -> None:
+        self.service.stop()
+        if self.data.exists():
+            self.data.rename(self.before)
+        self.beside.rename(self.data)
+        self._switched = True
+        _sync(self.data.parent)
+        # Before the server is on its timeline, so that no other recovery can take its number.
+        self._push_history()
+        self.service.start(self._answers)
+
+    def undo(self) -> None:
+        self.service.stop()
+        self.data.rename(self.beside)
+        self.before.rename(self.data)
+        self._switched = False
+        _sync(self.data.parent)
+        self.service.start(self._answers)
+
+    def prove(self) -> list[Object]:
+        """Ask the server itself where it stands, and take the base backup that the new timeline needs."""
+        reached = t.cast(recovery.Reached, self.reached)
+        name = f"the server in {self.data}"
+        with connect(self.back.site, self.back.given) as session:
+            seen = session.execute(
+                "SELECT pg_is_in_recovery() AS recovering, "
+                "(SELECT timeline_id FROM pg_control_checkpoint()) AS timeline, "
+                "(SELECT system_identifier::text FROM pg_control_system()) AS system"
+            ).fetchone()
+            rows = fingerprints(session, 0)[0]
+        lacks = {
+            table: (count, rows.get(table)) for table, count in self._rows.items() if (rows.get(table) or 0) < count
+        }
+        more = sorted(table for table, count in rows.items() if count > self._rows.get(table, 0))
+        if more:
+            self.back.note(f"written to since the server is back: {', '.join(more[:5])}")
+        problem = ""
+        if seen["recovering"]:
+            problem = "it is still in recovery"
+        elif (seen["timeline"], seen["system"]) != (reached.timeline, reached.system):
+            problem = (
+                f"it is on timeline {seen['timeline']} of {seen['system']}, not {reached.timeline} of {reached.system}"
+            )
+        elif lacks:
+            problem = f"rows are missing: {lacks}"
+        after = {
+            **{key: seen[key] for key in ("timeline", "system")},
+            "rows": sum(rows.values()),
+            "to": str(self.moment),
+            "last_transaction": reached.last,
+            "said": reached.said,
+        }
+        found = [Object(name, "server", {"kept": str(self.before)}, after, "refused" if problem else "proven", problem)]
+        return [*found, self._protected()]
+
+    def discard(self) -> None:
+        if not self._switched:
+            _remove(self.beside)
+
+    @property
+    def _settings(self) -> dict[str, t.Any]:
+        return settings_of(self.back.site, self.back.given)
+
+    def _base(self) -> Base:
+        return choose(self.back.site, self.tool.bases(), self.moment, self.wanted_base)
+
+    def _bring_up_to_date(self, base: Base) -> None:
+        """Let the live server send what it has of the log; where it does not live, the archive is what there is."""
+        try:
+            _now, _lsn, segment = flushed(self.back, self.server)
+        except CallError as exc:
+            self.back.note(f"the live server does not answer; the log ends where it was last archived: {exc}")
+            return
+        arrived(self.back, self.tool, base, segment)
+
+    def _push_history(self) -> None:
+        reached = t.cast(recovery.Reached, self.reached)
+        file = recovery.history(self.data, reached.timeline)
+        if file.exists():
+            self.tool.push(file)
+
+    def _answers(self) -> bool:
+        try:
+            with connect(self.back.site, self.back.given) as session:
+                return bool(session.execute("SELECT NOT pg_is_in_recovery() AS yes").fetchone()["yes"])
+        except CallError:
+            return False
+
+    def _protected(self) -> Object:
+        """Take the first base backup of the new timeline: until there is one, the way back leads over the old one."""
+        try:
+            base = self.tool.take(self.back.progress)
+        except TradeopsError as exc:
+            return Object("base backup", "backup", None, None, "refused", f"take one at once: {exc}")
+        return Object("base backup", "backup", None, {"id": base.id, "timeline": base.timeline}, "proven")
+
+
+def _moment(back: Back, component: Component, options: t.Mapping[str, t.Any]) -> tuple[Moment, str]:
+    """Return up to where, and which base backup is wanted: that of the set, unless a moment is asked for."""
+    inclusive, timeline = bool(options.get("inclusive", True)), str(options.get("timeline", "latest"))
+    at, facts = back.at, component.facts
+    if at.kind == "time" and at.moment:
+        return Moment("time", at.moment.isoformat(), inclusive, timeline), ""
+    if at.kind in ("lsn", "name"):
+        return Moment(t.cast(t.Any, at.kind), at.text, inclusive, timeline), ""
+    if facts.get("lsn"):
+        return Moment("lsn", facts["lsn"], False, timeline), facts["backup_id"]
+    return Moment("immediate", "", inclusive, timeline), facts["backup_id"]
+
+
+def _remove(folder: pathlib.Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _size(folder: pathlib.Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+
+
+def _sync(folder: pathlib.Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split()[0].split(".") if part.isdigit())

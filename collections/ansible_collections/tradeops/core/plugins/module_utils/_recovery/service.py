@@ -1,0 +1,71 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the tradeops.core collection.
+"""The service of a server on this machine, stopped and started by what runs it, and believed when it is seen so."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import typing as t
+
+from .._backup import programs
+from .._backup.engines.physical import Server
+from .._common.errors import InputError, Unproven
+from .._common.waiter import Deadline, wait_until
+
+_BUDGET = 120.0  # s to stop or to start
+
+
+class Service:
+    """``tradeops_postgresql_server`` says ``runtime`` (systemd or supervisor) and ``service``; for a supervisor also
+    ``supervisor``, with ``config`` and, where it is not on PATH, ``supervisorctl``."""
+
+    def __init__(self, site: str, server: Server) -> None:
+        self.site = site
+        self.data = server.data
+        self.name = server.service
+        self._argv = self._command(server)
+
+    def stop(self) -> None:
+        """Stop the server in an orderly way. Raises Unproven as long as its process lives."""
+        self._run("stop")
+        if not wait_until(lambda: self.running, lambda pid: pid is None, Deadline(_BUDGET))[0]:
+            raise Unproven(f"{self.site}: {self.name} was stopped, and its server still runs (process {self.running})")
+
+    def start(self, answers: t.Callable[[], bool]) -> None:
+        """Start the server. Raises Unproven when it does not answer."""
+        self._run("start")
+        if not wait_until(answers, bool, Deadline(_BUDGET))[0]:
+            raise Unproven(f"{self.site}: {self.name} was started, and its server does not answer after {_BUDGET:g} s")
+
+    @property
+    def running(self) -> int | None:
+        """The process of the server in the data folder, None where none lives."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+            os.kill(pid, 0)
+        except PermissionError:
+            return pid
+        except (OSError, ValueError, IndexError):
+            return None
+        return pid
+
+    def _run(self, verb: str) -> None:
+        programs.run([*self._argv, verb, self.name], None, env={}, what=f"{self.site}: to {verb} {self.name}")
+
+    def _command(self, server: Server) -> list[str]:
+        where = f"{self.site}: tradeops_postgresql_server"
+        if not server.service or server.runtime not in ("systemd", "supervisor"):
+            raise InputError(
+                f"{where}: runtime is {server.runtime!r} and service {server.service!r}; say which service of systemd "
+                "or supervisor the server is, for it is stopped while its folder is exchanged. Nothing was touched."
+            )
+        if server.runtime == "systemd":
+            return [programs.find("systemctl", None, "PATH")]
+        program = pathlib.Path(str(server.supervisor.get("supervisorctl") or "supervisorctl"))
+        folder = str(program.parent) if program.is_absolute() else None
+        found = programs.find(program.name, folder, "tradeops_postgresql_server.supervisor.supervisorctl")
+        config = server.supervisor.get("config")
+        return [found, *(["-c", str(config)] if config else [])]

@@ -1,0 +1,111 @@
+# Copyright: tradeops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SM-PITR: a site's own server goes back to a second, by Barman: rows of before are there, rows of after are gone."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import sys
+import time
+import typing as t
+
+import pytest
+from restoring import SITE, Result, Site
+
+from ansible_collections.tradeops.core.plugins.module_utils._backup import scratch
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman
+from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
+
+COMPONENTS = [{"name": "wal", "engine": "barman"}]
+PARTS = {"database": {"components": ["wal"]}, "config": {"components": []}}
+COUNT = "SELECT count(*) FROM trades"
+
+
+@pytest.fixture
+def physical(site: Site) -> t.Iterator[dict[str, t.Any]]:
+    """What the inventory of the lab says of a site with a server of its own."""
+    lab, server = site.ground.lab, site.server
+    yield {
+        "components": COMPONENTS,
+        "postgresql_server": {
+            "data": server["data"],
+            "owner": server["owner"],
+            "service": f"{SITE}:postgresql",
+            "runtime": "supervisor",
+            "supervisor": {
+                "config": str(site.ground.folder / "run" / "supervisord.conf"),
+                "supervisorctl": str(pathlib.Path(sys.executable).with_name("supervisorctl")),
+            },
+            "database": "postgres",
+            "barman": server["archive"],
+        },
+        "secrets": {
+            "backup_s3_access_key": lab["s3"]["access_key"],
+            "backup_s3_secret_key": lab["s3"]["secret_key"],
+        },
+    }
+    for folder in pathlib.Path(server["data"]).parent.glob("data.*"):
+        shutil.rmtree(folder)
+
+
+def backup(site: Site, physical: dict[str, t.Any], **options: t.Any) -> Result:
+    given = {**site.given(**physical), "recipients": [str(site.store.identity.to_public())], **options}
+    wanted = VERBS["backup"].spec.options
+    given = {key: value for key, value in given.items() if key in wanted}
+    result = run_verb("backup", VERBS["backup"].spec.validate(site.name, given), check_mode=False)
+    assert result["result"] == "proven", result["msg"]
+    return result
+
+
+def test_a_server_goes_back_to_the_second_before(site: Site, physical: dict[str, t.Any]) -> None:
+    taken = backup(site, physical)
+    (component,) = taken["set"]["components"]
+    assert component["facts"]["backup_id"]
+    with site.session() as session:
+        session.execute("CREATE TABLE marks (name text, at timestamptz DEFAULT clock_timestamp())")
+        session.execute("INSERT INTO marks VALUES ('before')")
+        ((moment,),) = session.execute("SELECT clock_timestamp()").fetchall()
+        time.sleep(0.02)
+        session.execute("INSERT INTO marks VALUES ('after')")
+        wanted = session.execute(COUNT).fetchone()
+        session.execute("DELETE FROM trades")
+    options: dict[str, t.Any] = {**physical, "parts": PARTS, "at": moment.isoformat(), "what": "database"}
+    planned = site.restore(check_mode=True, **options)
+    assert (planned["result"], planned["changed"]) == ("planned", True), planned["msg"]
+    assert "recovered beside from the base backup" in planned["plan"][0]["method"]
+    assert site.rows("SELECT name FROM marks ORDER BY at") == [("before",), ("after",)]
+    began = time.monotonic()
+    result = site.restore(**options)
+    print(f"recovered, switched over and protected again in {time.monotonic() - began:.1f} s")
+    assert result["result"] == "proven", result["msg"]
+    assert site.rows("SELECT name FROM marks") == [("before",)]
+    assert site.rows(COUNT) == [wanted]
+    (server, base) = result["proof"]["objects"]
+    assert (server["result"], server["after"]["timeline"]) == ("proven", 2), server
+    assert server["after"]["last_transaction"] < moment.isoformat()
+    assert (base["result"], base["after"]["timeline"]) == ("proven", 2), base
+    kept = pathlib.Path(str(server["before"]["kept"]))
+    assert (kept / "PG_VERSION").is_file() and not kept.with_name("data.restoring").exists()
+    with scratch.folder() as room:
+        assert "00000002.history" in barman.opened(site.name, site.given(**physical), room).segments()
+    text = json.dumps([taken, planned, result])
+    assert not any(secret in text for secret in physical["secrets"].values())
+
+
+def test_what_cannot_be_reached_or_stopped_changes_nothing(site: Site, physical: dict[str, t.Any]) -> None:
+    backup(site, physical)
+    options: dict[str, t.Any] = {**physical, "parts": PARTS, "what": "database"}
+    before = site.everything()
+    missed = site.restore(**options, at="name:nobody-made-it")
+    assert (missed["failed"], missed["changed"]) == (True, False)
+    assert "the log ends before restore point nobody-made-it" in missed["msg"]
+    old = site.restore(**options, at="2020-01-01 00:00:00+00:00")
+    assert (old["failed"], old["changed"]) == (True, False)
+    nobody = {**physical["postgresql_server"], "runtime": "", "service": ""}
+    unknown = site.restore(**{**options, "postgresql_server": nobody}, at="name:nobody-made-it")
+    assert (unknown["result"], "which service of systemd" in unknown["msg"]) == ("refused", True)
+    assert site.everything() == before
+    assert not pathlib.Path(site.server["data"]).with_name("data.restoring").exists()

@@ -39,10 +39,12 @@ def old_server() -> t.Iterator[dict[str, t.Any]]:
     with scratch.folder() as place, scratch.postgresql(place, programs=older()) as server:
         with scratch.connect(server) as session:
             assert session.info.server_version // 10000 == 16
-            session.execute("CREATE DATABASE books")
+            session.execute("CREATE ROLE tradeops LOGIN IN ROLE pg_monitor")
+            session.execute("CREATE DATABASE books OWNER tradeops")
         with scratch.connect(server, "books") as session:
+            session.execute("SET ROLE tradeops")
             session.execute("CREATE TABLE trades AS SELECT n FROM generate_series(1, 100) AS n")
-        yield {"host": server.host, "port": server.port, "user": "postgres", "database": "books"}
+        yield {"host": server.host, "port": server.port, "user": "tradeops", "database": "books"}
 
 
 def books(place: dict[str, t.Any]) -> list[tuple[t.Any, ...]]:
@@ -75,8 +77,8 @@ def test_a_newer_server_takes_it(site: Site) -> None:
     assert not site.run("backup_verify", id=set_id, level="restored")["failed"]
     with site.session() as session:
         session.execute("DROP TABLE noise")
-    result: Result = site.run("restore", backup_id=set_id, confirm=site.name)
-    assert not result["failed"], result
+    result: Result = site.restore(set_id)
+    assert not result["failed"], result["msg"]
     with site.session() as session:
         assert session.execute("SELECT count(*) FROM trades").fetchone() == (100,)
     with site.session("postgres") as session:
@@ -86,7 +88,7 @@ def test_a_newer_server_takes_it(site: Site) -> None:
 def test_an_older_server_is_refused_before_anything_is_touched(site: Site) -> None:
     set_id = site.take()["backup_id"]
     with old_server() as place:
-        result = site.run("restore", backup_id=set_id, confirm=site.name, postgresql=place)
+        result = site.restore(set_id, postgresql=place)
         assert result["failed"] and result["result"] == "refused", result
         assert "older than the server that was backed up" in result["msg"] and site.name in result["msg"]
         assert books(place) == [("trades",)]

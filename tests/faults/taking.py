@@ -42,6 +42,8 @@ class Site:
         self.identity = pyrage.x25519.Identity.generate()
         self.given: dict[str, t.Any] = {
             "site": self.name,
+            "profile": "flashmm",
+            "urls": ground.lab["sites"][self.name]["services"],
             "postgresql": {
                 "host": self.server["host"],
                 "port": self.server["port"],
@@ -54,6 +56,7 @@ class Site:
             "components": [{"name": "database", "engine": "postgresql"}],
             "recipients": [str(self.identity.to_public())],
             "secrets": {
+                **ground.lab["sites"][self.name]["secrets"],
                 "postgresql_password": self.server["password"],
                 "backup_identity": str(self.identity),
                 "backup_manifest_key": "the key of the manifests",
@@ -139,6 +142,12 @@ class Site:
         given = {**self.given, "lease_dir": str(self.work / "leases"), **changes}
         given["secrets"] = {**self.given["secrets"], **changes.get("secrets", {})}
         return Run(prefix, {"verb": verb, "given": given, "check_mode": check_mode})
+
+    def restore(self, set_id: str, **changes: t.Any) -> Result:
+        """Put a set back at the site, which is halted for it."""
+        self.ground.fresh(self.name)
+        self.ground.control("POST", f"/sites/{self.name}/state", {"trading": "halted"})
+        return self.run("restore", id=set_id, **changes)
 
     # -- what is in the store, past the product ------------------------------------------------------------------
 

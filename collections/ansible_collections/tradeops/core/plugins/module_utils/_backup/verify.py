@@ -202,6 +202,8 @@ def members(source: t.Any, name: str) -> int:
     try:
         with tarfile.open(fileobj=source, mode="r|") as archive:
             for member in archive:
+                if member.name.startswith("/"):  # which Python's filter would only make relative
+                    raise tarfile.AbsolutePathError(member)
                 tarfile.data_filter(member, "/nowhere")
                 content = archive.extractfile(member) if member.isfile() else None
                 while content and content.read(1 << 20):

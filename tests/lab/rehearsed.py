@@ -336,6 +336,19 @@ CASES |= {
     "AT-LOGS": [beside(AI)],
 }
 
+
+def kept(sites: tuple[str, ...], kind: str) -> Case:
+    """A backup: trading goes on, and nothing is written at the site."""
+    return Case(sites, lambda truth: truth["state"] == "active" and kind in truth["sets"], reads_only=True)
+
+
+CASES |= {
+    "FM-BACKUP": [kept(FLASHMM, "daily")],
+    "AT-BACKUP": [kept(AI, "daily"), kept(AI, "forensic"), kept(AI, "pre-deployment")],
+    "GM-BACKUP": [kept(GM, "daily"), kept(GM, "weekly")],
+    "SM-BACKUP": [kept(SMC, "database"), kept(SMC, "daily"), kept(SMC, "weekly")],
+}
+
 COMMANDS = {
     f"{row.id}-{number}": (command, case)
     for row in COVERED
@@ -405,6 +418,7 @@ def _around(ground: Ground, site: str, services: dict[str, str]) -> Truth:
     loaded = ground.sql(site, "SELECT value FROM settings WHERE key = 'configuration'")
     found: Truth = {
         "settings": json.loads(loaded[0]["value"]) if loaded else {},
+        "sets": _sets(ground, site),
         "listening": {service for service, pid in now.items() if pid},
         "restarted": {service for service, pid in now.items() if pid and pid != services[service]},
     }
@@ -425,6 +439,12 @@ def _around(ground: Ground, site: str, services: dict[str, str]) -> Truth:
         "autoscalers": {item["metadata"]["name"]: item["spec"] for item in scalers},
         "gateway": (ways.get("api-gateway", {}).get("type"), *(item.get("ingressClassName") for item in ingresses)),
     }
+
+
+def _sets(ground: Ground, site: str) -> list[str]:
+    """The kinds of the backup sets that the folder of the lab has of the site."""
+    manifests = pathlib.Path(ground.lab["backup"]["folder"], site).glob("*/manifest.json")
+    return [json.loads(path.read_text(encoding="utf-8"))["type"] for path in manifests]
 
 
 def _pods(ground: Ground, site: str) -> dict[str, tuple[int, int]]:

@@ -24,7 +24,7 @@ from simulator_ground import Ground
 
 WINDOW = "playbooks/maintenance_window.yml"
 CONFIRMED = ("-e", "tradeops_confirm=trading_sites")
-HALTED = {"any_time": True, "minutes": 30, "body": ["database", "backup"]}
+HALTED = {"any_time": True, "minutes": 30, "body": ["database", "security_scan"]}
 
 
 def given(**variables: t.Any) -> tuple[str, ...]:
@@ -137,13 +137,13 @@ def test_each_site_fails_at_another_place_and_the_next_run_goes_on_from_there(
     assert is_held(ground, late)
     assert is_held(ground, stuck)
     assert f"{stuck}: step database: {stuck}: database_tables" in done.text
-    assert "Left to do: database, backup. Correct it and run the same window again" in done.text
+    assert "Left to do: database, security_scan. Correct it and run the same window again" in done.text
     assert {site: record(controller, site)["status"] for site in (drains, late, stuck)} == dict.fromkeys(
         (drains, late, stuck), "failed"
     )
     assert is_open(ground, good)
     assert record(controller, good)["status"] == "closed"
-    assert record(controller, good)["steps"]["backup"]["status"] == "planned"
+    assert record(controller, good)["steps"]["security_scan"]["status"] == "planned"
 
     # All is mended; the same command goes on.
     ground.control("PUT", f"/sites/{red}/settings", {"health": "healthy"})
@@ -168,7 +168,7 @@ def test_a_window_that_was_carried_out_is_left_alone(ground: Ground, controller:
     once = (
         "-l",
         site,
-        *given(maintenance_window_override="test", maintenance_windows={"test": {**HALTED, "body": ["backup"]}}),
+        *given(maintenance_window_override="test", maintenance_windows={"test": {**HALTED, "body": ["security_scan"]}}),
     )
     controller.play(WINDOW, *once)
     ground.forget(site)
@@ -313,9 +313,27 @@ def test_a_certificate_that_ends_soon_is_renewed_or_it_is_said(controller: Contr
 
 
 def test_steps_with_nothing_to_do_and_planned_ones_are_not_called_done(controller: Controller) -> None:
-    carry_out(controller, ["packages", "certificates", "backup"])
+    carry_out(controller, ["packages", "certificates", "security_scan"])
     steps = {name: step["status"] for name, step in record(controller, "flashmm-primary")["steps"].items()}
-    assert steps == {"packages": "nothing", "certificates": "nothing", "backup": "planned"}
+    assert steps == {"packages": "nothing", "certificates": "nothing", "security_scan": "planned"}
+
+
+def test_a_backup_in_a_window_is_of_one_moment_and_named_after_its_change(
+    ground: Ground, controller: Controller
+) -> None:
+    site = "smc-agent-primary"
+    window = {"any_time": True, "minutes": 30, "health": False, "body": ["backup"], "change": "CHG"}
+    controller.play(WINDOW, "-l", site, *given(maintenance_windows={"test": window}))
+    kept = record(controller, site)
+    assert kept["steps"]["backup"]["status"] == "done"
+    made = pathlib.Path(ground.lab["backup"]["folder"], site)
+    (manifest,) = [
+        json.loads(path.read_text(encoding="utf-8")) for path in made.glob("*-pre-deployment-*/manifest.json")
+    ]
+    assert f"set {manifest['id']}, " in kept["steps"]["backup"]["why"]
+    assert (manifest["consistency"], manifest["tag"]) == ("quiesced", kept["change"]["id"])
+    assert {component["name"] for component in manifest["components"]} == {"database", "redis", "config"}
+    assert ground.truth(site)["state"] == "active"
 
 
 # -- ahead, and changes ------------------------------------------------------------------------------------------------
@@ -332,7 +350,7 @@ def test_people_are_told_of_the_window_ahead(ground: Ground, controller: Control
 
 
 def test_a_change_has_its_record(controller: Controller) -> None:
-    change = {"test": {**QUIET, "body": ["backup"], "change": "EMRG", "approval": True, "review_hours": 24}}
+    change = {"test": {**QUIET, "body": ["security_scan"], "change": "EMRG", "approval": True, "review_hours": 24}}
     refused = controller.play(WINDOW, "-l", "flashmm-primary", *given(maintenance_windows=change), status=2)
     assert "needs an approver" in refused.text
     controller.play(
@@ -360,7 +378,7 @@ def test_a_wrong_setting_holds_the_window_and_nothing_is_set(ground: Ground, con
         return t.cast("dict[str, t.Any]", json.loads(row["value"]))
 
     before = loaded()
-    body = {"any_time": True, "minutes": 30, "body": ["configuration", "backup"]}
+    body = {"any_time": True, "minutes": 30, "body": ["configuration", "security_scan"]}
 
     def run(settings: dict[str, t.Any], status: int) -> Played:
         variables = given(maintenance_windows={"test": body}, configuration_settings=settings)
@@ -368,7 +386,7 @@ def test_a_wrong_setting_holds_the_window_and_nothing_is_set(ground: Ground, con
 
     done = run({"log_level": "DEBUG", "alert_cpu_percent": "85"}, 2)
     assert "alert_cpu_percent: '85' must be of type int, is of type str" in done.text
-    assert "Left to do: configuration, backup" in done.text
+    assert "Left to do: configuration, security_scan" in done.text
     assert is_held(ground, site)
     assert loaded() == before
     run({"log_level": "DEBUG", "alert_cpu_percent": 85}, 0)

@@ -85,21 +85,19 @@ class Files:
         moment, begun = iso(dt.datetime.now(dt.UTC)), time.time()
         since = begun - _seconds(facts.newer_than) if facts.newer_than else None
         sources: list[_Source] = []
-        with capture.artefact(ARCHIVE) as sink:
-            with _Archive(f"{capture.site}: {name}", sink, facts, since, capture.note) as archive:
-                for path in facts.paths:
-                    if os.path.exists(path):
-                        sources.append(
-                            _Source(path, _unused(path, sources), "folder" if os.path.isdir(path) else "file")
-                        )
-                        capture.progress(f"{name}: reading {path}")
-                        archive.add(sources[-1])
-                    elif facts.optional:
-                        capture.note(f"{name}: there is no {path}")
-                    else:
-                        raise Refused(
-                            f"{capture.site}: {name}: {path} went away.", method="read", path=path, sent=False
-                        )
+        with (
+            capture.artefact(ARCHIVE) as sink,
+            _Archive(f"{capture.site}: {name}", sink, facts, since, capture.note) as archive,
+        ):
+            for path in facts.paths:
+                if os.path.exists(path):
+                    sources.append(_Source(path, _unused(path, sources), "folder" if os.path.isdir(path) else "file"))
+                    capture.progress(f"{name}: reading {path}")
+                    archive.add(sources[-1])
+                elif facts.optional:
+                    capture.note(f"{name}: there is no {path}")
+                else:
+                    raise Refused(f"{capture.site}: {name}: {path} went away.", method="read", path=path, sent=False)
         return Component(
             name,
             "files",

@@ -22,7 +22,7 @@ from .given import S3
 
 _PIECE = 1 << 20  # bytes
 _MIB = 1 << 20
-_MEMORY = 16 * _MIB  # a larger part waits in a temporary file
+_MEMORY = 8 * _MIB  # a larger part waits in a temporary file
 _PARTS = 10_000  # the limit of S3
 _AT_ONCE = 2  # parts on their way at the same time
 _LOST_KEYS = frozenset(

@@ -13,7 +13,6 @@ import signal
 import sys
 import typing as t
 
-from . import data
 from .errors import LabError
 from .folder import Folder, read_json
 from .lab import OPTIONAL, Lab, Report
@@ -89,6 +88,8 @@ def _reset(arguments: argparse.Namespace, folder: Folder) -> int:
 
 
 def _data(arguments: argparse.Namespace, folder: Folder) -> int:
+    from . import data  # the clients of the stores take longer to import than everything else
+
     volume, changed = data.fill(
         folder, arguments.site, data.size(arguments.size), lambda line: print(line, file=sys.stderr, flush=True)
     )

@@ -113,7 +113,6 @@ def test_an_rdb_with_other_keys_than_its_manifest_says_is_refused(seeded: Site) 
 
 
 def test_a_server_without_room_or_without_a_spare_database_is_refused(seeded: Site) -> None:
-    seeded.store.put(captured(seeded))
     with client(seeded, 0) as session:
         used = session.info("memory")["used_memory"]
         session.config_set("maxmemory", used + 500_000)

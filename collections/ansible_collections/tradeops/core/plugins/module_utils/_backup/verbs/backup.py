@@ -56,7 +56,7 @@ def ensure_backup(run: Run, given: Parameters) -> Outcome:
     run.more = {"set": dataclasses.asdict(made), "backup_id": made.id}
     objects = _proven(run, made, targets, given)
     problems = [f"stored in {_and(names_of(made, True))}, not in {_and(names_of(made, False))}"] if made.partial else []
-    after = {"set": made.id, "stores": made.stores, "components": [part.name for part in made.components]}
+    after = {"set": made.id, "stores": made.stores, "components": {part.name: _told(part) for part in made.components}}
     return run.outcome("backup", wanted, objects, before={}, after=after, problems=problems)
 
 
@@ -125,6 +125,12 @@ def _captured(run: Run, given: Parameters, part: _Part, keys: list[t.Any], targe
     plain, stored = (sum(getattr(item, which).size for item in done.artefacts) for which in ("plain", "stored"))
     run.tell(f"{run.site}: {part.name}: captured, {plain / 1e6:.1f} MB, {stored / 1e6:.1f} MB as stored")
     return done
+
+
+def _told(part: Component) -> dict[str, t.Any]:
+    """Return what results and evidence say of a component."""
+    plain, stored = (sum(getattr(item, which).size for item in part.artefacts) for which in ("plain", "stored"))
+    return {"engine": part.engine, "moment": part.moment, "plain": plain, "stored": stored}
 
 
 def _proven(run: Run, made: Manifest, targets: Targets, given: Parameters) -> list[Object]:

@@ -275,3 +275,18 @@ def test_what_verify_returns(small: t.Any) -> None:
     assert verify_journal({"path": str(small.path), "head": head}, {})["failed"]
     with pytest.raises(InputError, match="there is no such journal"):
         verify_journal({"path": str(small.path.parent)}, {})
+
+
+def test_a_backup_shows_what_was_captured(book: t.Any) -> None:
+    book.start(["a"])
+    parts = {
+        "database": {"engine": "postgresql", "moment": "2026-11-26T02:00:01Z", "plain": 1_000_000, "stored": 400_000},
+        EVIL: {"engine": EVIL},
+    }
+    after = {"set": "20261126T020000Z-daily-3fa9c1", "stores": {"s3": "stored"}, "components": parts}
+    book.result("a", "proven", capability="backup", wanted="a daily backup", action="tradeops.core.backup", after=after)
+    book.end()
+    found = page(book)
+    assert "Captured: 20261126T020000Z-daily-3fa9c1" in found.said
+    assert all(text in found.said for text in ("postgresql", "2026-11-26T02:00:01Z", "1,000,000", "400,000"))
+    assert "script" not in found.tags

@@ -87,6 +87,7 @@ unit: test-environment ## Only the unit tests of the collections
 bench: test-environment ## How fast many sites are stopped, as ratios of one run
 	@python tests/bench/bench.py
 	@PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python tests/bench/scaling.py
+	@python tests/bench/catalogue.py
 
 report: run-environment ## Make the evidence page of the latest operation
 	@ansible-playbook playbooks/evidence_report.yml

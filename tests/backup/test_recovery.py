@@ -20,12 +20,17 @@ from archiving import BIN, Archiving, programs
 from kept import Kept
 from simulator_ground import Ground
 
-from ansible_collections.tradeops.core.plugins.module_utils._backup import recovery, scratch
+from ansible_collections.tradeops.core.plugins.module_utils._backup import recovery, scratch, trial
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.barman import Barman
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.physical import archiver_problem
 from ansible_collections.tradeops.core.plugins.module_utils._backup.wal import Target, choose, continuity
-from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Refused, Unproven
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import (
+    Damaged,
+    InputError,
+    Refused,
+    Unproven,
+)
 
 NAMES = [
     f"barman-cloud-{name}"
@@ -263,3 +268,13 @@ def test_an_archive_that_is_away_is_told_by_the_server_itself(place: Place) -> N
     assert "3 failures" in archiver_problem(failing)
     assert archiver_problem({**failing, "last_archived_time": moment + dt.timedelta(seconds=1)}) == ""
     assert "standby" in archiver_problem({**good, "recovering": True})
+
+
+def test_a_base_backup_of_a_set_is_verified_by_its_tool(place: Place) -> None:
+    component, _kept = captured(place, max_age="24h")
+    with scratch.folder() as room:
+        said = trial.physical("site", component, place.given, room / "one")
+        assert said == f"barman found nothing wrong with {component.facts['backup_id']}"
+        gone = dataclasses.replace(component, facts={**component.facts, "backup_id": "20200101T000000"})
+        with pytest.raises(Damaged, match="barman has no base backup 20200101T000000 any more"):
+            trial.physical("site", gone, place.given, room / "two")

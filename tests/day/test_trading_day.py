@@ -80,7 +80,7 @@ def test_a_day_from_its_start_to_its_end(ground: Ground, controller: Controller)
     agents = {"strategic-marl": 1, "tactical-marl": 1, "risk-management": 1, "execution-engine": 0}
     assert agents.items() <= replicas(ground).items()
     assert rows(ended)["Positions closed"]["after"].startswith("state reducing -> halted")
-    assert words(ended)["Backup of the day"] == "planned"
+    assert words(ended)["Backup of the day"] == "proven"
     assert "Backup of the day" in ended.page
 
     started = controller.play(*START, *MORNING)

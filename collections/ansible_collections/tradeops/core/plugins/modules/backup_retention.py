@@ -19,6 +19,7 @@ description:
     jumped,
     or when more than C(at_most) per cent of the good sets of a type would go.
   - A set that an object lock holds in part stays whole, and the lock of each object is told.
+  - A base backup of a server goes with the last set that has it, and with it the log that no other one needs.
   - A removal is marked first, then the artefacts go, the manifest after them, the mark last. One that was killed is
     ended
     by the next run, and its set does not count meanwhile.
@@ -51,6 +52,14 @@ options:
       - V(types) has other rules for sets of one type.
     type: dict
     required: true
+  postgresql:
+    description: Where the database is, as M(tradeops.core.backup) takes it, for the tools of base backups. The variable
+      C(tradeops_postgresql) can give it.
+    type: dict
+  postgresql_server:
+    description: The server of the site, where it has one of its own. Without it, base backups that no set has any more
+      stay. The variable C(tradeops_postgresql_server) can give it.
+    type: dict
 """
 
 EXAMPLES = r"""

@@ -59,6 +59,10 @@ options:
     type: list
     elements: str
     default: []
+  postgresql:
+    description: Where the database is, as M(tradeops.core.backup) takes it, for the tools of base backups. The variable
+      C(tradeops_postgresql) can give it.
+    type: dict
   postgresql_bin:
     description: Folder of the programs of PostgreSQL, with its server, if they are not on the path. The variable
       C(tradeops_postgresql_bin) can give it.

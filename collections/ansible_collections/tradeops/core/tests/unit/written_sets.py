@@ -33,9 +33,12 @@ class Ground:
         digest = Digest(len(BYTES), hashlib.sha256(BYTES).hexdigest())
         at = f"{set_id[:4]}-{set_id[4:6]}-{set_id[6:8]}T02:00:00Z"
         artefact = Artefact("database/database.dump.zst.age", digest, digest, ("zstd", "age"))
-        component = Component("database", "postgresql", at, at, at, (artefact,))
+        components = [Component("database", "postgresql", at, at, at, (artefact,))]
+        base = facts.pop("base", None)
+        if base:
+            components.append(Component("wal", "barman", at, at, at, (), {"backup_id": base}))
         fates = dict.fromkeys(stores, "stored") | facts.pop("fates", {})
-        manifest = Manifest(set_id, "here", set_id.split("-")[1], at, at, (component,), fates, **facts)
+        manifest = Manifest(set_id, "here", set_id.split("-")[1], at, at, tuple(components), fates, **facts)
         for name in stores:
             self.put(name, set_id, artefact.name, BYTES)
             self.put(name, set_id, "manifest.json", to_json(manifest, key))

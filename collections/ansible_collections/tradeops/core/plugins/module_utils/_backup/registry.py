@@ -69,6 +69,7 @@ VERBS: dict[str, Verb] = {
                     "types": {"type": "list", "elements": "str", "default": []},
                     "subset": {"type": "str"},
                     "only_stores": {"type": "list", "elements": "str", "default": []},
+                    "postgresql": {"type": "dict"},
                     "postgresql_bin": {"type": "path"},
                     "postgresql_server": {"type": "dict"},
                     "redis_bin": {"type": "path"},
@@ -79,7 +80,16 @@ VERBS: dict[str, Verb] = {
         ensure_verified,
     ),
     "backup_retention": Verb(
-        STORES.merge(ArgumentSpec({"retention": {"type": "dict", "required": True}})), ensure_retention
+        STORES.merge(
+            ArgumentSpec(
+                {
+                    "retention": {"type": "dict", "required": True},
+                    "postgresql": {"type": "dict"},
+                    "postgresql_server": {"type": "dict"},
+                }
+            )
+        ),
+        ensure_retention,
     ),
     "restore": Verb(RESTORE, ensure_restored, of_site=True),
 }

@@ -15,13 +15,18 @@ import typing as t
 from .._common.errors import Damaged, InputError, Refused, Unproven
 from . import programs as run_programs
 from . import scratch
-from .engines import ENGINES
+from .engine import Physical
+from .engines import barman, pgbackrest
 from .engines.postgresql import CHECKSUM, connect
 from .manifest import Artefact, Component
 
 _PIECE = 1 << 20
 _DATABASE = "restored"
 _ROLES = re.compile(r"(CREATE|ALTER) ROLE |GRANT |SET ")
+TOOLS: dict[str, t.Callable[[str, dict[str, t.Any], pathlib.Path], Physical]] = {
+    "barman": barman.opened,
+    "pgbackrest": pgbackrest.opened,
+}
 _COUNTED = re.compile(r"\[info\] (?P<count>\d+) (?P<what>keys read|expires)")
 _SAID_BY_REDIS = re.compile(
     r"short read|truncat|corrupt|unexpected end|bad file format|wrong signature|internal error in rdb", re.IGNORECASE
@@ -161,16 +166,18 @@ def redis(server: scratch.Server, component: Component, expires: int) -> dict[st
     return {"loaded": sum(found.values())}
 
 
-def physical(component: Component, given: t.Mapping[str, t.Any]) -> str:
-    """Let the tool of a base backup verify it. Raises Damaged with what it found."""
-    engine: t.Any = ENGINES.get(component.engine)
-    verify = getattr(engine() if engine else None, "verify", None)
-    if verify is None:
-        raise InputError(f"{component.name}: this version cannot verify a base backup of {component.engine}.")
-    wrong = verify(component, dict(given))
+def physical(site: str, component: Component, given: t.Mapping[str, t.Any], place: pathlib.Path) -> str:
+    """Let the tool of a base backup verify it, and look whether its log is whole. Raises Damaged with what is wrong."""
+    place.mkdir(mode=0o711)  # passed through by whoever the tool runs as
+    tool = TOOLS[component.engine](site, dict(given), place)
+    wanted = component.facts.get("backup_id")
+    base = next((one for one in tool.bases() if one.id == wanted), None)
+    if base is None:
+        raise Damaged(f"{component.name}: {component.engine} has no base backup {wanted} any more")
+    wrong = tool.verify(base)
     if wrong:
         raise Damaged(f"{component.name}: {component.engine} says: {'; '.join(wrong)}")
-    return f"{component.engine} found nothing wrong"
+    return f"{component.engine} found nothing wrong with {base.id}"
 
 
 def _quiet() -> dict[str, str]:

@@ -155,7 +155,8 @@ class Verifier:
 
     def _physical(self, component: Component, done: Verified) -> None:
         """Let the tool verify its own base backup; what it cannot do here lowers the level that is claimed."""
-        done.facts["tool"] = trial.physical(component, self._given)
+        room = self._room() / f"of-{component.name}"
+        done.facts["tool"] = trial.physical(self.manifest.site, component, self._given, room)
         if done.level == "restored":
             done.level = "tools"
             done.notes.append(

@@ -19,7 +19,7 @@ from .._platform.site import Site
 from .asked import Asked
 from .checks import Check, Maintenance
 from .hysteresis import Retries, flapping, settle
-from .probes.table import PROBES
+from .probes.table import PROBES, load
 from .reading import Judged, NoAnswer, Unreadable, failed, judged
 from .thresholds import Level
 from .verdict import Result, maintained
@@ -67,19 +67,31 @@ class Watch:
 def read_all(watches: t.Sequence[Watch], site: Site, given: t.Mapping[str, t.Any], deadline: Deadline) -> None:
     """Take one reading of every check, more where its level is not decided yet. Never raises for what a check does."""
     answers: queue.SimpleQueue[tuple[str, list[Judged]]] = queue.SimpleQueue()
-    began = time.monotonic()
+    began: dict[str, float] = {}
     waiting = {watch.check.name: watch for watch in watches}
-    # What only waits begins first: the others work in the meantime.
-    for watch in sorted(watches, key=lambda watch: -watch.check.waits):
+
+    def begin(watch: Watch) -> None:
+        began[watch.check.name] = time.monotonic()
         arguments = (watch, site, given, deadline, answers)
         threading.Thread(target=_take, args=arguments, name=watch.check.name, daemon=True).start()
+
+    # What only waits begins first: libraries are loaded and the others work in the meantime.
+    for watch in watches:
+        if watch.check.waits:
+            begin(watch)
+    load(watch.check for watch in watches)
+    for watch in watches:
+        if not watch.check.waits:
+            begin(watch)
     while waiting:
-        spent = time.monotonic() - began
-        left = {name: min(watch.longest, deadline.seconds) + _GRACE - spent for name, watch in waiting.items()}
+        now = time.monotonic()
+        left = {
+            name: began[name] + min(watch.longest, deadline.seconds) + _GRACE - now for name, watch in waiting.items()
+        }
         for name in [name for name, seconds in left.items() if seconds <= 0]:
             watch = waiting.pop(name)
             said = f"no answer within {watch.longest:g} s"
-            watch.add([failed(watch.check, silent(watch.check), said, "", seconds=spent)])
+            watch.add([failed(watch.check, silent(watch.check), said, "", seconds=now - began[name])])
         if not waiting:
             return
         try:

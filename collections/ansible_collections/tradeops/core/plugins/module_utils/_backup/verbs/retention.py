@@ -14,11 +14,13 @@ import typing as t
 
 from ..._common.errors import TradeopsError, Unproven
 from ..._common.outcome import Object, Outcome, Seen
-from ..catalogue import DELETING, HOLD, RUNNING, Listed, catalogue_of, rank, told
+from .. import scratch
+from ..catalogue import DELETING, HOLD, RUNNING, Catalogue, Listed, catalogue_of, rank, told
 from ..manifest import MANIFEST, folder
 from ..retention import Decision, Policy, Subject, decide, parse
 from ..run import Parameters, Run
 from ..store import Store
+from ..trial import TOOLS
 
 _AT_ONCE = 8
 # Of what stays, this many are told one by one for each store; what goes is always told.
@@ -35,7 +37,7 @@ def ensure_retention(run: Run, given: Parameters) -> Outcome:
         said = "; ".join(problem.removeprefix(f"{run.site}: ") for problem in catalogue.problems.values())
         raise Unproven(f"not every store can be listed, so nothing was removed: {said}")
     decisions = {name: decide(subjects(sets, name, policy), policy, now) for name, policy in policies.items()}
-    by_id = {one.id: one for one in sets}
+    by_id, bases = {one.id: one for one in sets}, _bases(catalogue, sets)
     objects, before, after = [], {}, {}
     for store in run.stores:
         if store.name not in policies:
@@ -47,8 +49,11 @@ def ensure_retention(run: Run, given: Parameters) -> Outcome:
         gone = [_remove(run, given, store, one, by_id[one.id]) for one in judged if not one.keep]
         objects += gone
         before[store.name] = {"sets": len(judged), "good": sum(one.counts for one in judged)}
-        removed = sum(item.result in ("proven", "planned") for item in gone)
-        after[store.name] = {"sets": len(judged) - removed}
+        after[store.name] = {"sets": len(judged) - sum(item.result in ("proven", "planned") for item in gone)}
+    removed = {(item.id, item.kind) for item in objects if item.result in ("proven", "planned")}
+    kept = [one.id for one in sets if any((one.id, name) not in removed for name in one.copies)]
+    unused = set().union(*bases.values()) - set().union(*(bases.get(set_id, set()) for set_id in kept))
+    objects += [_forget(run, given, *base) for base in sorted(unused)]
     run.more = {"rows": [_row(run.site, item) for item in objects]}
     return run.outcome("backup_retention", "the rules to hold", objects, before=before, after=after)
 
@@ -123,6 +128,42 @@ def _remove(run: Run, given: Parameters, store: Store, decision: Decision, one: 
     run.seen.append(Seen(store.name, "list", base, told(dt.datetime.now(dt.UTC)), {"objects": len(left)}))
     item.result, item.after = ("unproven", "still there") if left else ("proven", "removed")
     item.why = f"{len(left)} objects are still there after it was removed, such as {left[0]}" if left else item.why
+    return item
+
+
+def _bases(catalogue: Catalogue, sets: t.Sequence[Listed]) -> dict[str, set[tuple[str, str]]]:
+    """Return the base backups of servers that sets have, each with its engine; several sets may have the same."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for one in sets:
+        copy = next((copy for copy in one.copies.values() if copy.manifest), None)
+        if copy and one.facts and set(one.facts.components.values()) & set(TOOLS):
+            parts = catalogue.read(copy, one.id).components
+            found[one.id] = {(part.engine, str(part.facts["backup_id"])) for part in parts if part.engine in TOOLS}
+    return found
+
+
+def _forget(run: Run, given: Parameters, engine: str, backup_id: str) -> Object:
+    """Remove a base backup that no set has any more. With it its tool removes the log that only this one needed."""
+    item = Object(backup_id, engine, "there", "there", "planned", "no set that is kept has it")
+    if not given.get("postgresql_server"):
+        item.result = "kept"
+        run.gate.note(f"the base backup {backup_id} is in no set any more; without tradeops_postgresql_server it stays")
+        return item
+    try:
+        with scratch.folder() as place:
+            tool: t.Any = TOOLS[engine](run.site, dict(given), place)
+            base = next((one for one in tool.bases() if one.id == backup_id), None)
+            if base is None:
+                item.result, item.after, item.why = "unchanged", "gone", f"{engine} has removed it already"
+            elif not hasattr(tool, "delete"):
+                item.result, item.why = "kept", f"{engine} removes base backups by its own retention"
+            else:
+                step = {"action": "remove base backup", "tool": engine, "backup": backup_id}
+                run.gate.write([step], lambda: tool.delete(base))
+                item.after = "removed"
+                item.result = "planned" if run.gate.check_mode else "proven"
+    except TradeopsError as exc:
+        item.result, item.after, item.why = exc.result, "unknown", str(exc)
     return item
 
 

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
+import sys
 import typing as t
 
 from ..._common.errors import InputError
@@ -38,19 +41,14 @@ PROBES: dict[str, Probe] = {
 
 
 def prepare(check: Check, asked: Asked) -> None:
-    """Refuse a check that cannot work, before any is made. Raises InputError.
-
-    Libraries are loaded here, once, and not by many threads at a time.
-    """
+    """Refuse a check that cannot work, before any is made. Raises InputError."""
     given, name = asked.given, f"{asked.site.name}: check {check.name}"
     any_check: t.Any = check
     if check.kind in stores.LIBRARIES:
         server(asked.site.name, given, check.kind, any_check.server)
         library = stores.LIBRARIES[check.kind]
-        try:
-            importlib.import_module(library)
-        except ImportError as exc:
-            raise InputError(f"{name}: the Python library {library} is missing where it is made: {exc}") from exc
+        if library not in sys.modules and importlib.util.find_spec(library) is None:
+            raise InputError(f"{name}: the Python library {library} is missing where it is made. Install it with pip.")
     if check.kind == "kubernetes":
         if not given["urls"].get("kubernetes"):
             raise InputError(f"{name}: tradeops_urls has no kubernetes. Nothing was read.")
@@ -69,6 +67,13 @@ def prepare(check: Check, asked: Asked) -> None:
     token = getattr(any_check, "token", None)
     if token and asked.secret(token) is None:
         raise InputError(f"{name}: tradeops_secrets has no {token!r}. Nothing was read.")
+
+
+def load(checks: t.Iterable[Check]) -> None:
+    """Load the libraries that checks need: once, and not by many threads at a time, whose readings it would delay."""
+    for library in {stores.LIBRARIES[check.kind] for check in checks if check.kind in stores.LIBRARIES}:
+        with contextlib.suppress(ImportError):  # the checks say it, each for itself
+            importlib.import_module(library)
 
 
 def _known(name: str, key: str, value: str, known: t.Iterable[str]) -> None:

@@ -11,12 +11,14 @@ import itertools
 import json
 import pathlib
 import tarfile
+import types
 import typing as t
 
 import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
+from ansible_collections.tradeops.core.plugins.module_utils._backup.trial import TOOLS
 from ansible_collections.tradeops.core.plugins.module_utils._backup.verify import documents, members, subset
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Damaged, InputError
 from ansible_collections.tradeops.core.tests.unit.written_sets import Ground
@@ -165,6 +167,44 @@ def test_what_nobody_has_read_and_what_is_held_is_kept(site: Site) -> None:
     why = {item["id"]: item["why"] for item in result["proof"]["objects"]}
     assert why["20261030T020000Z-daily-bbbbbb"].startswith("counts for nothing (not verified at level hashes)")
     assert why[site.ids[6]] == "held: case 417"
+
+
+class Tool:
+    """Barman with three base backups."""
+
+    def __init__(self) -> None:
+        self.ids = ["first", "second", "third"]
+
+    def bases(self) -> list[t.Any]:
+        return [types.SimpleNamespace(id=name) for name in self.ids]
+
+    def delete(self, base: t.Any) -> None:
+        self.ids.remove(base.id)
+
+
+def test_a_base_backup_goes_with_the_last_set_that_has_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = Tool()
+    monkeypatch.setitem(TOOLS, "barman", lambda _site, _given, _place: tool)
+    for number, base in ((0, "first"), (1, "second"), (2, "second"), (3, "third"), (7, "third")):
+        site.write(site.ids[number], "local", base=base)
+    rules = {"local": {"keep_last": 6, "floor": 1}}
+    told = site.run("backup_retention", retention=rules)  # the two oldest go; the second is of a set that stays
+    assert (site.there(), tool.ids) == (site.ids[2:], ["first", "second", "third"])
+    assert any("without tradeops_postgresql_server it stays" in note for note in told["notes"])
+
+
+def test_a_base_backup_that_no_set_has_is_removed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = Tool()
+    monkeypatch.setitem(TOOLS, "barman", lambda _site, _given, _place: tool)
+    for number, base in ((0, "first"), (1, "second"), (2, "second"), (7, "third")):
+        site.write(site.ids[number], "local", base=base)
+    rules = {"local": {"keep_last": 6, "floor": 1}}
+    options: dict[str, t.Any] = {"retention": rules, "postgresql_server": {"data": "/x"}}
+    planned = site.run("backup_retention", check=True, **options)
+    assert [step.get("backup") for step in planned["plan"]] == [None, None, "first"]
+    result = site.run("backup_retention", **options)
+    assert (result["result"], tool.ids, site.there()) == ("proven", ["second", "third"], site.ids[2:])
+    assert site.fates(result)["first"] == "proven"
 
 
 def test_the_catalogue_is_read(site: Site) -> None:

@@ -96,7 +96,7 @@ def test_a_stop_goes_down_the_stages_and_a_start_up_to_what_was_there(work: Do, 
 
 def test_a_stage_is_proven_before_the_next_begins(work: Do, cluster: Cluster) -> None:
     cluster.lingering = 10**6
-    result = work("stopped", wait_timeout=0.5)
+    result = work("stopped", wait_timeout=1.0)
     assert result["result"] == "unproven"
     assert cluster.numbers() == {"data": 3, "brain": 0, "hands": 0}
     assert "brain 0 of 0 ready, 2 pods more still run after" in result["msg"]

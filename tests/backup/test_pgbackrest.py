@@ -101,7 +101,7 @@ def test_a_server_is_brought_back_to_a_moment(place: tuple[Archiving, dict[str, 
         tool = pgbackrest.opened("site", given, room)
         base = choose("site", tool.bases(), target)
         assert tool.verify(base) == []
-        recovery.fetch(tool, base, beside, server.data.stat(), print)
+        recovery.fetch(tool, base, beside, server.user, print)
         with recovery.recovering(
             room, tool, beside, target, bin=str(server.bin), user="tradeops", budget=300, progress=print
         ) as found:

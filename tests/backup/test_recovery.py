@@ -139,7 +139,7 @@ def count(place: Place, target: Target) -> int:
         tool = barman.opened("site", place.given, room)
         base = choose("site", tool.bases(), target)
         try:
-            recovery.fetch(tool, base, beside, place.server.data.stat(), print)
+            recovery.fetch(tool, base, beside, place.server.user, print)
             with recovery.recovering(
                 room, tool, beside, target, bin=str(BIN), user="tradeops", budget=300, progress=print
             ) as found:
@@ -159,7 +159,7 @@ def test_a_recovered_server_takes_the_place_of_the_old_one(place: Place) -> None
     with scratch.folder() as room:
         tool = barman.opened("site", place.given, room)
         target = Target("time", moment)
-        recovery.fetch(tool, choose("site", tool.bases(), target), beside, data.stat(), print)
+        recovery.fetch(tool, choose("site", tool.bases(), target), beside, place.server.user, print)
         with recovery.recovering(
             room, tool, beside, target, bin=str(BIN), user="tradeops", budget=300, progress=print
         ) as found:
@@ -185,7 +185,7 @@ def test_a_recovered_server_takes_the_place_of_the_old_one(place: Place) -> None
         tool = barman.opened("site", place.given, room)
         bases = tool.bases()
         assert continuity(bases[0], tool.segments()).problem == ""
-        recovery.fetch(tool, bases[0], beside, data.stat(), print)
+        recovery.fetch(tool, bases[0], beside, place.server.user, print)
         try:
             with recovery.recovering(
                 room, tool, beside, oldest, bin=str(BIN), user="tradeops", budget=300, progress=print
@@ -274,7 +274,7 @@ def test_a_base_backup_of_a_set_is_verified_by_its_tool(place: Place) -> None:
     component, _kept = captured(place, max_age="24h")
     with scratch.folder() as room:
         said = trial.physical("site", component, place.given, room / "one")
-        assert said == f"barman found nothing wrong with {component.facts['backup_id']}"
+        assert said == {"tool": f"barman found nothing wrong with {component.facts['backup_id']}"}
         gone = dataclasses.replace(component, facts={**component.facts, "backup_id": "20200101T000000"})
         with pytest.raises(Damaged, match="barman has no base backup 20200101T000000 any more"):
             trial.physical("site", gone, place.given, room / "two")

@@ -15,8 +15,9 @@ import typing as t
 import pytest
 from restoring import SITE, Result, Site
 
-from ansible_collections.tradeops.core.plugins.module_utils._backup import scratch
+from ansible_collections.tradeops.core.plugins.module_utils._backup import scratch, trial
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman
+from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Component
 from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
 
 COMPONENTS = [{"name": "wal", "engine": "barman"}]
@@ -60,6 +61,10 @@ def backup(site: Site, physical: dict[str, t.Any], **options: t.Any) -> Result:
     return result
 
 
+def component_of(found: dict[str, t.Any]) -> Component:
+    return Component(found["name"], found["engine"], "", found["moment"], "", facts=found["facts"])
+
+
 def test_a_server_goes_back_to_the_second_before(site: Site, physical: dict[str, t.Any]) -> None:
     taken = backup(site, physical)
     (component,) = taken["set"]["components"]
@@ -72,6 +77,9 @@ def test_a_server_goes_back_to_the_second_before(site: Site, physical: dict[str,
         session.execute("INSERT INTO marks VALUES ('after')")
         wanted = session.execute(COUNT).fetchone()
         session.execute("DELETE FROM trades")
+    with scratch.folder() as room:
+        verified = trial.physical(site.name, component_of(component), site.given(**physical), room / "of", restore=True)
+    assert verified["rows"] > 0 and component["facts"]["backup_id"] in verified["tool"], verified
     options: dict[str, t.Any] = {**physical, "parts": PARTS, "at": moment.isoformat(), "what": "database"}
     planned = site.restore(check_mode=True, **options)
     assert (planned["result"], planned["changed"]) == ("planned", True), planned["msg"]

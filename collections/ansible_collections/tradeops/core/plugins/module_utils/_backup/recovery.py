@@ -113,7 +113,7 @@ def history(data: pathlib.Path, timeline: int) -> pathlib.Path:
 
 
 def fetch(
-    tool: Physical, base: Base, data: pathlib.Path, owner: os.stat_result, progress: t.Callable[[str], None]
+    tool: Physical, base: Base, data: pathlib.Path, owner: scratch.User | None, progress: t.Callable[[str], None]
 ) -> None:
     """Fetch a base backup to ``data``, which must not be there, for the owner that it will have. Raises InputError."""
     if data.exists():
@@ -123,9 +123,9 @@ def fetch(
     tool.fetch(base, data, progress)
     if not (data / "global" / "pg_control").is_file():
         raise Unproven(f"{tool.tool} ended well, and {data} holds no server: pg_control is missing")
-    if not os.getuid():
+    if owner:
         for path in (data, *data.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
     data.chmod(0o700)
 
 

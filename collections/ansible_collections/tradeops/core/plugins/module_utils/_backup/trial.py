@@ -17,6 +17,7 @@ from . import programs as run_programs
 from . import scratch
 from .engine import Physical
 from .engines import barman, pgbackrest
+from .engines.physical import recovered
 from .engines.postgresql import CHECKSUM, connect
 from .manifest import Artefact, Component
 
@@ -166,8 +167,13 @@ def redis(server: scratch.Server, component: Component, expires: int) -> dict[st
     return {"loaded": sum(found.values())}
 
 
-def physical(site: str, component: Component, given: t.Mapping[str, t.Any], place: pathlib.Path) -> str:
-    """Let the tool of a base backup verify it, and look whether its log is whole. Raises Damaged with what is wrong."""
+def physical(
+    site: str, component: Component, given: t.Mapping[str, t.Any], place: pathlib.Path, *, restore: bool = False
+) -> dict[str, t.Any]:
+    """Let the tool of a base backup verify it, and look whether its log is whole; with ``restore`` recover from it.
+
+    Raises Damaged with what is wrong.
+    """
     place.mkdir(mode=0o711)  # passed through by whoever the tool runs as
     tool = TOOLS[component.engine](site, dict(given), place)
     wanted = component.facts.get("backup_id")
@@ -177,7 +183,11 @@ def physical(site: str, component: Component, given: t.Mapping[str, t.Any], plac
     wrong = tool.verify(base)
     if wrong:
         raise Damaged(f"{component.name}: {component.engine} says: {'; '.join(wrong)}")
-    return f"{component.engine} found nothing wrong with {base.id}"
+    facts: dict[str, t.Any] = {"tool": f"{component.engine} found nothing wrong with {base.id}"}
+    if restore:
+        rows = recovered(site, component, dict(given), tool, base, place)
+        facts |= {"tables": len(rows), "rows": sum(rows.values())}
+    return facts
 
 
 def _quiet() -> dict[str, str]:

@@ -93,7 +93,7 @@ class Verifier:
             self._redis(component, done, deep)
         elif component.engine in ("barman", "pgbackrest"):
             self._drain(component.artefacts)
-            self._physical(component, done)
+            self._physical(component, done, deep)
         else:
             for item in component.artefacts:
                 self._by_form(item, done)
@@ -153,15 +153,10 @@ class Verifier:
                 done.facts |= trial.redis(server, component, done.facts["expires"])
         file.unlink(missing_ok=True)
 
-    def _physical(self, component: Component, done: Verified) -> None:
-        """Let the tool verify its own base backup; what it cannot do here lowers the level that is claimed."""
+    def _physical(self, component: Component, done: Verified, deep: bool) -> None:
+        """Let the tool verify its own base backup; only a recovery reads what is in it."""
         room = self._room() / f"of-{component.name}"
-        done.facts["tool"] = trial.physical(self.manifest.site, component, self._given, room)
-        if done.level == "restored":
-            done.level = "tools"
-            done.notes.append(
-                f"{component.name}: a base backup is restored by a recovery, not here; its tool verified it"
-            )
+        done.facts |= trial.physical(self.manifest.site, component, self._given, room, restore=deep)
 
     def _by_form(self, item: Artefact, done: Verified) -> None:
         """Read what a tool would read: the members of an archive, documents of YAML and JSON; else only the bytes."""

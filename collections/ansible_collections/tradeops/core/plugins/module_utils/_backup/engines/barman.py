@@ -250,9 +250,7 @@ class BarmanCloud:
         file.write_text(
             f"[default]\naws_access_key_id = {keys[0]}\naws_secret_access_key = {keys[1]}\n", encoding="utf-8"
         )
-        # Where the data folder is lost, the one that it lay in tells whose it was.
-        data = self.server.data
-        scratch.give(file, scratch.owner_of(data if data.exists() else data.parent))
+        scratch.give(file, self.server.user)
         return {**env, "AWS_SHARED_CREDENTIALS_FILE": str(file)}
 
 

@@ -79,13 +79,15 @@ class Repository:
         self.site = site
         self.facts = facts
         self.server = server
-        data = server.data
-        self._user = scratch.owner_of(data if data.exists() else data.parent)
+        self._user = server.user
         self._program = programs.find("pgbackrest", facts.bin or None, "tradeops_postgresql_server.pgbackrest.bin")
         missing = sorted(name for name in facts.secrets.values() if not given["secrets"].get(name))
         if missing:
             raise InputError(f"{site}: the secret {missing[0]!r} is missing in tradeops_secrets. Nothing was sent.")
         self._env = {name: str(given["secrets"][secret]) for name, secret in facts.secrets.items()}
+        self._reach: dict[str, str] = {}
+        if not given.get("postgresql"):
+            return  # the repository is only looked at
         settings = settings_of(site, given, server.database)
         self._reach = {
             "PGBACKREST_PG1_PORT": str(settings["port"]),

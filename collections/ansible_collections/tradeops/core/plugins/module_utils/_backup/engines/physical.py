@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import os
 import pathlib
 import typing as t
 
@@ -15,11 +16,11 @@ from ..._common.errors import InputError, Refused, Unproven
 from ..._common.times import iso, span
 from ..._common.typed import Data
 from ..._common.waiter import Deadline, wait_until
-from .. import scratch
+from .. import recovery, scratch
 from ..engine import Base, Capture, Physical, Restore
 from ..manifest import Component
-from ..wal import Continuity, continuity
-from .postgresql import connect
+from ..wal import Continuity, Target, continuity
+from .postgresql import connect, fingerprints, settings_of
 
 _ARCHIVED = 90.0  # s for a segment of the log to come into the archive
 _RIGHTS = (
@@ -75,6 +76,14 @@ class Server:
     supervisor: dict[str, t.Any]
     budget: float
     tool: dict[str, t.Any]
+
+    @property
+    def user(self) -> scratch.User | None:
+        """Whose the data folder is, None for ours; where it is lost, the one that it lay in tells."""
+        for path in (self.data, self.data.parent):
+            if path.is_dir() and (os.getuid() or path.stat().st_uid):
+                return scratch.owner_of(path)
+        return scratch.server_user()
 
     @classmethod
     def of(cls, site: str, given: t.Mapping[str, t.Any], tool: str) -> Server:
@@ -200,8 +209,38 @@ def capture_physical(name: str, engine: str, options: dict[str, t.Any], capture:
             "system_identifier": base.system,
             "server_version": before["version"],
             "size": base.size,
+            "role": settings_of(site, given)["user"],
+            "database": settings_of(site, given)["dbname"],
         },
     )
+
+
+def recovered(
+    site: str, component: Component, given: dict[str, t.Any], tool: Physical, base: Base, place: pathlib.Path
+) -> dict[str, int]:
+    """Recover a scratch server in ``place`` to what a set shows; return its rows by table. Raises Unproven."""
+    facts, server, data = component.facts, Server.of(site, given, tool.tool), place / "data"
+    target = Target("lsn", facts["lsn"], inclusive=False) if facts.get("lsn") else Target("immediate")
+    recovery.fetch(tool, base, data, server.user, _untold)
+    with recovery.recovering(
+        place,
+        tool,
+        data,
+        target,
+        bin=given.get("postgresql_bin"),
+        user=facts["role"],
+        budget=server.budget,
+        progress=_untold,
+    ) as found:
+        if found.reached.system != facts["system_identifier"]:
+            raise Unproven(f"{site}: the recovered server is {found.reached.system}, not {facts['system_identifier']}")
+        with found.session(facts["database"]) as session:
+            return fingerprints(session, 0)[0]
+
+
+def _untold(text: str) -> None:
+    """Of a verification the verb tells how far it is."""
+    del text
 
 
 def _young(tool: Physical, system: str, max_age: float | None) -> Base | None:

@@ -94,8 +94,7 @@ class Physical:
         back = self.back
         base = self._base()
         self._bring_up_to_date(base)
-        owner = (self.data if self.data.exists() else self.data.parent).stat()
-        recovery.fetch(self.tool, base, self.beside, owner, back.progress)
+        recovery.fetch(self.tool, base, self.beside, self.server.user, back.progress)
         back.progress(f"recovering to {self.moment}")
         with recovery.recovering(
             back.folder,

@@ -30,7 +30,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._platform.site impor
 from tradeops_lab.folder import Folder
 from tradeops_lab.freqtrade import bot
 
-BUDGET = 15.0  # s; the bot's loop makes a round in a second, and longer while it enters
+BUDGET = 60.0  # s for what follows with the loop of the bot, also on a busy machine
 FILLS, RESTS = "LTC/USDT", "BTC/USDT"  # a pair whose entries fill at once, and one whose entries stay open
 
 
@@ -293,7 +293,8 @@ def test_halted_cancels_before_it_stops_for_a_stopped_bot_cannot(freqtrade: Bot,
     freqtrade.enter(RESTS)
     result = trading_state(freqtrade, tmp_path, "halted", cancel_orders=True)
     assert (result["result"], result["after"]["state"], result["after"]["open_orders"]) == ("proven", "stopped", 0)
-    assert [item["result"] for item in result["proof"]["objects"]] == ["cancelled"]
+    # One for each attempt to enter: on a busy machine there may be more.
+    assert {item["result"] for item in result["proof"]["objects"]} == {"cancelled"}
 
 
 def test_flat_exits_before_it_stops(freqtrade: Bot, tmp_path: pathlib.Path) -> None:

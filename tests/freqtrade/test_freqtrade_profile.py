@@ -30,7 +30,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._platform.site impor
 from tradeops_lab.folder import Folder
 from tradeops_lab.freqtrade import bot
 
-BUDGET = 60.0  # s for what follows with the loop of the bot, also on a busy machine
+BUDGET = 60.0  # s; the bot's loop makes a round in a second, and longer while it enters or the machine is busy
 FILLS, RESTS = "LTC/USDT", "BTC/USDT"  # a pair whose entries fill at once, and one whose entries stay open
 
 

@@ -13,7 +13,7 @@ import time
 import typing as t
 
 import pytest
-from restoring import SITE, Result, Site
+from restoring import SITE, Result, Site, until
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup import scratch, trial
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman
@@ -96,7 +96,7 @@ def test_a_server_goes_back_to_the_second_before(site: Site, physical: dict[str,
     assert server["after"]["last_transaction"] < moment.isoformat()
     assert (base["result"], base["after"]["timeline"]) == ("proven", 2), base
     kept = pathlib.Path(str(server["before"]["kept"]))
-    assert (kept / "PG_VERSION").is_file() and not kept.with_name("data.restoring").exists()
+    assert (kept / "PG_VERSION").is_file() and not list(kept.parent.glob("*restoring*"))
     with scratch.folder() as room:
         assert "00000002.history" in barman.opened(site.name, site.given(**physical), room).segments()
     text = json.dumps([taken, planned, result])
@@ -116,4 +116,30 @@ def test_what_cannot_be_reached_or_stopped_changes_nothing(site: Site, physical:
     unknown = site.restore(**{**options, "postgresql_server": nobody}, at="name:nobody-made-it")
     assert (unknown["result"], "which service of systemd" in unknown["msg"]) == ("refused", True)
     assert site.everything() == before
-    assert not pathlib.Path(site.server["data"]).with_name("data.restoring").exists()
+    assert not list(pathlib.Path(site.server["data"]).parent.glob("*restoring*"))
+
+
+@pytest.mark.parametrize("moment", ["fetched"])
+def test_a_recovery_that_is_killed_is_gone_on_with(site: Site, physical: dict[str, t.Any], moment: str) -> None:
+    """Once the folders are exchanged its server may be stopped: the next restore starts it, then recovers anew."""
+    backup(site, physical)
+    with site.session() as session:
+        wanted = session.execute(COUNT).fetchone()
+        ((target,),) = session.execute("SELECT clock_timestamp()").fetchall()
+        time.sleep(0.02)
+        session.execute("DELETE FROM trades")
+    options: dict[str, t.Any] = {**physical, "parts": PARTS, "at": target.isoformat(), "what": "database"}
+    parent = pathlib.Path(site.server["data"]).parent
+    started = site.start(**options)
+    pattern = "data.restoring-*/PG_VERSION" if moment == "fetched" else "data.before-*"
+    until(lambda: any(parent.glob(pattern)) or started.child.poll() is not None, 120)
+    started.child.kill()
+    started.child.wait()
+    assert (parent / "data" / "PG_VERSION").is_file()
+    copies = len(list(parent.glob("data.before-*")))
+    assert copies == (0 if moment == "fetched" else 1)
+    result = site.restore(**options)
+    assert result["result"] == "proven", result["msg"]
+    assert site.rows(COUNT) == [wanted]
+    assert not list(parent.glob("*restoring*"))
+    assert len(list(parent.glob("data.before-*"))) == copies + 1

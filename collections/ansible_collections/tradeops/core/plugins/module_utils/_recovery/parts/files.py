@@ -10,9 +10,6 @@ Nothing that an archive does not mention is destroyed, and nothing in it may lea
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
-import json
 import os
 import pathlib
 import shutil
@@ -24,11 +21,9 @@ from ..._backup.manifest import Artefact, Component
 from ..._common.errors import Damaged, InputError, Refused, TradeopsError
 from ..._common.outcome import Object
 from ..back import Back, room_of
+from ..places import Place
 from ..plan import Target
 
-_RENAME_EXCHANGE = 2
-_AT_FDCWD = -100
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _SHOWN = 5
 
 
@@ -186,42 +181,12 @@ class Files:
             raise Refused(text, method="rename", path=str(place.path), sent=False) from exc
 
 
-class _Place:
-    """One path, the new one beside it, and a note which of the two is the new one: after a kill nobody could tell."""
-
-    def __init__(self, path: pathlib.Path, set_id: str) -> None:
-        self.path = path
-        self.beside = path.with_name(f"{path.name}.restoring-{set_id}")
-        self.before = _free(path.with_name(f"{path.name}.before-{set_id}"))
-
-    @property
-    def _note(self) -> pathlib.Path:
-        return self.path.with_name(f".{self.beside.name}.json")
-
-    def sweep(self) -> list[str]:
-        """Remove what a killed restore was making; what it had exchanged already becomes a copy of before."""
-        said = []
-        for note in sorted(self.path.parent.glob(f".{_escaped(self.path.name)}.restoring-*.json")):
-            beside = note.with_name(note.name.removeprefix(".").removesuffix(".json"))
-            try:
-                new = json.loads(note.read_text(encoding="utf-8")).get("inode")
-            except ValueError:
-                new = None
-            if os.path.lexists(beside) and new is not None and os.lstat(beside).st_ino != new:
-                kept = _free(self.path.with_name(beside.name.replace(".restoring-", ".before-")))
-                os.rename(beside, kept)
-                said.append(f"a restore that was killed had replaced {self.path}; what was there before is {kept}")
-            elif os.path.lexists(beside):
-                _remove(beside)
-                said.append(f"what a restore that was killed had left is removed: {beside}")
-            note.unlink()
-        self.before = _free(self.before)
-        return said
+class _Place(Place):
+    """One source of an archive."""
 
     def unpack(self, archive: tarfile.TarFile, top: str, members: list[tarfile.TarInfo]) -> None:
         """Unpack members so that ``top`` becomes ``beside``; Python's filter refuses what leads out, once more."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._write_note(None)
+        self.begin()
         for member in members:
             rest = member.name[len(top) :].strip("/")
             target = member.replace(name=f"{self.beside.name}/{rest}".rstrip("/"), deep=False)
@@ -233,43 +198,7 @@ class _Place:
             self.beside.mkdir()  # a source of which nothing was young enough
         if self.path.is_dir() and not self.path.is_symlink() and self.beside.is_dir():
             _complete(self.path, self.beside)
-        self._write_note(os.lstat(self.beside).st_ino)
-
-    def switch(self) -> None:
-        if os.path.lexists(self.path):
-            _exchange(self.beside, self.path)
-            os.rename(self.beside, self.before)
-        else:
-            os.rename(self.beside, self.path)
-        self._sync()
-        self._note.unlink()
-
-    def undo(self) -> None:
-        if os.path.lexists(self.before):
-            self._write_note(os.lstat(self.path).st_ino)
-            _exchange(self.before, self.path)
-            os.rename(self.before, self.beside)
-        else:
-            os.rename(self.path, self.beside)
-        self._sync()
-
-    def discard(self) -> None:
-        if os.path.lexists(self.beside):
-            _remove(self.beside)
-        self._note.unlink(missing_ok=True)
-
-    def _write_note(self, inode: int | None) -> None:
-        scratch = self._note.with_suffix(".new")
-        scratch.write_text(json.dumps({"inode": inode}), encoding="utf-8")
-        os.replace(scratch, self._note)
-        self._sync()
-
-    def _sync(self) -> None:
-        handle = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        self.ready()
 
 
 def _kept(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
@@ -298,15 +227,6 @@ def _own(entry: os.DirEntry[str], target: pathlib.Path) -> None:
         os.chown(target, found.st_uid, found.st_gid)
 
 
-def _exchange(one: pathlib.Path, other: pathlib.Path) -> None:
-    """Exchange two names in one step, so that there is never a moment without the path."""
-    done = _LIBC.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
-    if done:
-        number = ctypes.get_errno()
-        more = ": this file system cannot exchange two names" if number in (errno.EINVAL, errno.ENOSYS) else ""
-        raise OSError(number, f"{os.strerror(number)}{more}", str(other))
-
-
 def _same(path: pathlib.Path, data: t.IO[bytes]) -> bool:
     try:
         with path.open("rb") as file:
@@ -320,15 +240,6 @@ def _same(path: pathlib.Path, data: t.IO[bytes]) -> bool:
         return False
 
 
-def _free(path: pathlib.Path) -> pathlib.Path:
-    """Return a name that is not there yet: a copy of before is never replaced by a later one."""
-    number, found = 1, path
-    while os.path.lexists(found):
-        number += 1
-        found = path.with_name(f"{path.name}_{number}")
-    return found
-
-
 def _existing(path: pathlib.Path) -> pathlib.Path:
     while not path.is_dir():
         path = path.parent
@@ -337,15 +248,3 @@ def _existing(path: pathlib.Path) -> pathlib.Path:
 
 def _count(path: pathlib.Path) -> int:
     return sum(len(files) for _folder, _folders, files in os.walk(path)) if path.is_dir() else 1
-
-
-def _remove(path: pathlib.Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
-def _escaped(name: str) -> str:
-    """Return a name for a pattern that means just it."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

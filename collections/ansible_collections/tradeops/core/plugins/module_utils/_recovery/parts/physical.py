@@ -9,9 +9,7 @@ The live server keeps running until the recovered one was seen to be right. Its 
 
 from __future__ import annotations
 
-import os
 import pathlib
-import shutil
 import typing as t
 
 from ..._backup import recovery
@@ -22,9 +20,10 @@ from ..._backup.engines.postgresql import connect, fingerprints, settings_of
 from ..._backup.manifest import Artefact, Component
 from ..._backup.wal import Target as Moment
 from ..._backup.wal import check_target, choose
-from ..._common.errors import CallError, TradeopsError
+from ..._common.errors import CallError, Refused, TradeopsError
 from ..._common.outcome import Object
 from ..back import Back, room_of
+from ..places import Place
 from ..plan import Target
 from ..service import Service
 
@@ -41,8 +40,7 @@ class Physical:
         self.service = Service(back.site, self.server)
         self.tool = _OPENED[component.engine](back.site, back.given, back.folder)
         self.data = self.server.data
-        self.beside = self.data.with_name(f"{self.data.name}.restoring")
-        self.before = self.data.with_name(f"{self.data.name}.before-{back.set_id}")
+        self.place = Place(self.data, back.set_id)
         self.moment, self.wanted_base = _moment(back, component, options)
         self.reached: recovery.Reached | None = None
         self._rows: dict[str, int] = {}
@@ -51,9 +49,7 @@ class Physical:
     def look(self) -> Target:
         check_target(self.back.site, self.moment)
         base = self._base()
-        problems = (
-            [] if not self.before.exists() else [f"{self.before} is there already, of an earlier restore; move it"]
-        )
+        problems = []
         try:
             with connect(self.back.site, self.back.given, self.server.database) as session:
                 live = session.execute(
@@ -76,7 +72,7 @@ class Physical:
             room=room_of(self.data.parent),
             needs=size,
             way=f"recovered beside from the base backup {base.id} to {self.moment}, then renamed",
-            safety=str(self.before),
+            safety=str(self.place.before),
             problems=tuple(problems),
             notes=("a new base backup is taken afterwards, for the server is then on a new timeline",),
         )
@@ -88,18 +84,26 @@ class Physical:
         return []
 
     def sweep(self) -> None:
-        _remove(self.beside)
+        """Also bring a server back that a killed restore had stopped: whoever is switched away must be whole."""
+        for note in self.place.sweep():
+            self.back.note(note)
+        if self.data.exists() and self.service.running is None:
+            self.back.note(f"{self.service.name} was stopped, and is started")
+            state = recovery.controldata(self.back.given.get("postgresql_bin"), self.data)
+            self._push_history(int(state["Latest checkpoint's TimeLineID"]))
+            self.service.start(self._answers)
 
     def prepare(self) -> None:
         back = self.back
         base = self._base()
         self._bring_up_to_date(base)
-        recovery.fetch(self.tool, base, self.beside, self.server.user, back.progress)
+        self.place.begin()
+        recovery.fetch(self.tool, base, self.place.beside, self.server.user, back.progress)
         back.progress(f"recovering to {self.moment}")
         with recovery.recovering(
             back.folder,
             self.tool,
-            self.beside,
+            self.place.beside,
             self.moment,
             bin=back.given.get("postgresql_bin"),
             user=str(self._settings["user"]),
@@ -110,25 +114,35 @@ class Physical:
                 self._rows = fingerprints(session, 0)[0]
             back.progress(f"{found.reached.said}; {sum(self._rows.values())} rows in {len(self._rows)} tables")
             self.reached = found.promote()
+        self.place.ready()
 
     def switch(self) -> None:
+        """Exchange the folders while nothing runs. What fails then is taken back, so that a server runs again."""
         self.service.stop()
-        if self.data.exists():
-            self.data.rename(self.before)
-        self.beside.rename(self.data)
-        self._switched = True
-        _sync(self.data.parent)
-        # Before the server is on its timeline, so that no other recovery can take its number.
-        self._push_history()
-        self.service.start(self._answers)
+        try:
+            self.place.switch()
+            self._switched = True
+            # Before the server is on its timeline, so that no other recovery can take its number.
+            self._push_history(t.cast(recovery.Reached, self.reached).timeline)
+        except (OSError, TradeopsError) as exc:
+            self._back_again()
+            raise Refused(f"{self.data}: {exc}", method="rename", path=str(self.data), sent=False) from exc
+        try:
+            self.service.start(self._answers)
+        except TradeopsError:
+            self.undo()
+            raise
 
     def undo(self) -> None:
         self.service.stop()
-        self.data.rename(self.beside)
-        self.before.rename(self.data)
-        self._switched = False
-        _sync(self.data.parent)
-        self.service.start(self._answers)
+        self._back_again()
+
+    def _back_again(self) -> None:
+        if self._switched:
+            self.place.undo()
+            self._switched = False
+        if self.data.exists():
+            self.service.start(self._answers)
 
     def prove(self) -> list[Object]:
         """Ask the server itself where it stands, and take the base backup that the new timeline needs."""
@@ -163,12 +177,14 @@ class Physical:
             "last_transaction": reached.last,
             "said": reached.said,
         }
-        found = [Object(name, "server", {"kept": str(self.before)}, after, "refused" if problem else "proven", problem)]
+        found = [
+            Object(name, "server", {"kept": str(self.place.before)}, after, "refused" if problem else "proven", problem)
+        ]
         return [*found, self._protected()]
 
     def discard(self) -> None:
         if not self._switched:
-            _remove(self.beside)
+            self.place.discard()
 
     @property
     def _settings(self) -> dict[str, t.Any]:
@@ -186,9 +202,8 @@ class Physical:
             return
         arrived(self.back, self.tool, base, segment)
 
-    def _push_history(self) -> None:
-        reached = t.cast(recovery.Reached, self.reached)
-        file = recovery.history(self.data, reached.timeline)
+    def _push_history(self, timeline: int) -> None:
+        file = recovery.history(self.data, timeline)
         if file.exists():
             self.tool.push(file)
 
@@ -221,21 +236,8 @@ def _moment(back: Back, component: Component, options: t.Mapping[str, t.Any]) ->
     return Moment("immediate", "", inclusive, timeline), facts["backup_id"]
 
 
-def _remove(folder: pathlib.Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-
-
 def _size(folder: pathlib.Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
-
-
-def _sync(folder: pathlib.Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _version(text: str) -> tuple[int, ...]:

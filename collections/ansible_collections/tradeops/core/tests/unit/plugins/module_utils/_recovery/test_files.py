@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Artefact, Component, Digest
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Refused
-from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts import files
+from ansible_collections.tradeops.core.plugins.module_utils._recovery import places
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts.files import Files
 
 SET = "20261126T020000Z-daily-3fa9c1"
@@ -227,7 +227,7 @@ def test_a_file_system_that_says_no_is_told_with_the_path(ground: Ground, monkey
     def full(*_names: object) -> None:
         raise OSError(28, "No space left on device", str(ground.root))
 
-    monkeypatch.setattr(files, "_exchange", full)
+    monkeypatch.setattr(places, "exchange", full)
     with pytest.raises(Refused, match=r"models: .*No space left"):
         part.switch()
     part.discard()

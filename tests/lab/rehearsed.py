@@ -376,6 +376,20 @@ CASES |= {
     "SM-DR": [restored(SMC, "smc_agent", reads_only=True)],
 }
 
+
+def verified(sites: tuple[str, ...], group: str, level: str) -> Case:
+    """A verification of a backup that was just made: trading goes on, and nothing is written at the site."""
+    backup = ("playbooks/backup.yml", "-l", group)
+    return Case(
+        sites, lambda truth: truth["state"] == "active" and level in truth["verified"], reads_only=True, before=backup
+    )
+
+
+CASES |= {
+    "AT-VERIFY": [verified(AI, "ai_trading", "restored"), verified(AI, "ai_trading", "tools")],
+    "FM-VERIFY": [verified(FLASHMM, "flashmm", "restored")],
+}
+
 COMMANDS = {
     f"{row.id}-{number}": (command, case)
     for row in COVERED
@@ -446,6 +460,7 @@ def _around(ground: Ground, site: str, services: dict[str, str]) -> Truth:
     found: Truth = {
         "settings": json.loads(loaded[0]["value"]) if loaded else {},
         "sets": _sets(ground, site),
+        "verified": _verified(ground, site),
         "listening": {service for service, pid in now.items() if pid},
         "restarted": {service for service, pid in now.items() if pid and pid != services[service]},
     }
@@ -472,6 +487,12 @@ def _sets(ground: Ground, site: str) -> list[str]:
     """The kinds of the backup sets that the folder of the lab has of the site."""
     manifests = pathlib.Path(ground.lab["backup"]["folder"], site).glob("*/manifest.json")
     return [json.loads(path.read_text(encoding="utf-8"))["type"] for path in manifests]
+
+
+def _verified(ground: Ground, site: str) -> set[str]:
+    """The levels of the verifications that lie beside them."""
+    records = pathlib.Path(ground.lab["backup"]["folder"], site).glob("*/verified/*.json")
+    return {json.loads(path.read_text(encoding="utf-8"))["level"] for path in records}
 
 
 def _pods(ground: Ground, site: str) -> dict[str, tuple[int, int]]:

@@ -21,6 +21,8 @@ import time
 import typing as t
 import urllib.request
 
+import psycopg
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STATE = ROOT / ".tradeops" / "drill"
 JOURNALS = STATE / "journal"
@@ -45,6 +47,7 @@ class Lab:
 
     control: str
     sites: list[str]
+    facts: dict[str, t.Any]
 
     @classmethod
     def running(cls) -> Lab:
@@ -55,7 +58,7 @@ class Lab:
         operable = [
             name for name, site in sites if site["platform"] != "grandmodel" or "kubernetes" in site["services"]
         ]
-        return cls(facts["control"], operable)
+        return cls(facts["control"], operable, facts)
 
     def call(self, method: str, path: str, body: t.Any = None) -> t.Any:
         content = None if body is None else json.dumps(body).encode()
@@ -67,6 +70,16 @@ class Lab:
 
     def truth(self, site: str) -> dict[str, t.Any]:
         return t.cast("dict[str, t.Any]", self.call("GET", f"/sites/{site}/truth"))
+
+    def sql(self, site: str, *statements: str) -> list[tuple[t.Any, ...]]:
+        """Run statements in the database of a site, past its platform; return the rows of the last one."""
+        plan = self.facts["sites"][site]
+        server = plan.get("postgresql") or self.facts["postgresql"]
+        settings = {key: server[key] for key in ("host", "port", "user", "password")}
+        with psycopg.connect(**settings, dbname=plan["database"], autocommit=True) as session:
+            for statement in statements:
+                cursor = session.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
 
     def fault(self, site: str, fault: dict[str, t.Any] | None) -> None:
         self.call("PUT", f"/sites/{site}/faults", {"faults": [fault]}) if fault else self.call(
@@ -138,7 +151,9 @@ def _play_all(lab: Lab, quiet: bool) -> None:
         expect(lab, site, state="active")
     play("status.yml", quiet=False)
 
-    _trading_day(lab, quiet)
+    if "grandmodel-primary" in lab.sites:
+        _trading_day(lab, quiet)
+    _backup(lab, quiet)
 
     chapter("A maintenance window on each system, out of its time: halted, maintained, resumed")
     window = ("-l", "primary", "-e", "tradeops_confirm=primary", "-e", "maintenance_window_name=weekly")
@@ -177,6 +192,71 @@ def _trading_day(lab: Lab, quiet: bool) -> None:
     chapter("The margin is paid in: every gate passes, then the agents, then the engine")
     lab.call("PUT", f"/sites/{site}/settings", {"margin_available": 620_000.0})
     play("trading_day_start.yml", *start, *reason("start of the day"), quiet=quiet)
+    expect(lab, site, state="active")
+
+
+def _backup(lab: Lab, quiet: bool) -> None:
+    """A site is captured while it does not trade, loses its data, and gets them back as of the second before."""
+    site = "ai-trading-primary"
+    here = ("-l", site)
+    chapter(f"A backup of all that {site} has, taken at one moment: halted, captured, resumed")
+    play(
+        "backup.yml",
+        *here,
+        "-e",
+        "backup_type=daily",
+        "-e",
+        "backup_consistency=quiesced",
+        *reason("daily backup"),
+        quiet=quiet,
+    )
+    expect(lab, site, state="active")
+    play("backup_verify.yml", *here, "-e", "backup_verify_level=restored", *reason("test restore"), quiet=quiet)
+
+    chapter("It trades on; then somebody empties its books")
+    known = lab.truth(site)["orders_accepted"]
+    end = time.monotonic() + 60
+    while lab.truth(site)["orders_accepted"] < known + 5:
+        if time.monotonic() > end:
+            raise DrillError(f"{site} trades, and no order enters")
+        time.sleep(0.2)
+    # Whatever can be seen now was acknowledged before the target.
+    accepted = "SELECT object FROM audit WHERE action = 'order_accepted'"
+    acknowledged = {row[0] for row in lab.sql(site, accepted)}
+    now = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00:00'"
+    ((target,),) = lab.sql(site, now)
+    time.sleep(1)
+    lab.sql(site, "TRUNCATE trades", "DELETE FROM audit", "UPDATE positions SET quantity = quantity * 10")
+    print(f"  {len(acknowledged)} orders were acknowledged until {target}; the books are empty now")
+    play("emergency_stop.yml", *here, *reason("the books are empty"), quiet=quiet)
+
+    chapter("Back to the second before: planned, then done, beside the server that runs")
+    back = (*here, "-e", json.dumps({"restore_at": target}), "-e", f"tradeops_confirm={site}", *reason("emptied books"))
+    play("restore.yml", *back, "--check", quiet=quiet)
+    play("restore.yml", *back, quiet=quiet)
+    missing = acknowledged - {row[0] for row in lab.sql(site, accepted)}
+    if missing or not acknowledged:
+        raise DrillError(
+            f"{site}: of {len(acknowledged)} acknowledged orders {len(missing)} are missing after the restore"
+        )
+    print(f"  none of the {len(acknowledged)} acknowledged orders is missing")
+    expect(lab, site, state="halted")  # with the orders that were open then
+
+    chapter("It trades again, behind the gates of a resume")
+    play(
+        "emergency_resume.yml",
+        *here,
+        *(
+            "-e",
+            f"tradeops_confirm={site}",
+            "-e",
+            "emergency_resume_health_hold=1",
+            "-e",
+            "emergency_resume_health_at_least=warn",
+        ),
+        *reason("restored"),
+        quiet=quiet,
+    )
     expect(lab, site, state="active")
 
 

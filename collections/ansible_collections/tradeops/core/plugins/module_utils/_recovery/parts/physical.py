@@ -22,11 +22,17 @@ from ..._backup.wal import Target as Moment
 from ..._backup.wal import check_target, choose
 from ..._common.errors import CallError, Refused, TradeopsError
 from ..._common.outcome import Object
+from ..._common.waiter import Deadline, poll
 from ..back import Back, room_of
 from ..places import Place
 from ..plan import Target
 from ..service import Service
 
+_TOLD = 20.0  # s after which a server has told of what was deleted
+_DELETED = """
+    SELECT pg_catalog.format('%I.%I', schemaname, relname) AS name, n_tup_del AS deleted
+    FROM pg_catalog.pg_stat_user_tables
+"""
 _OPENED: dict[str, t.Callable[..., Tool]] = {"barman": barman.opened, "pgbackrest": pgbackrest.opened}
 
 
@@ -155,9 +161,10 @@ class Physical:
                 "(SELECT system_identifier::text FROM pg_control_system()) AS system"
             ).fetchone()
             rows = fingerprints(session, 0)[0]
-        lacks = {
-            table: (count, rows.get(table)) for table, count in self._rows.items() if (rows.get(table) or 0) < count
-        }
+            lacks = {
+                table: (count, rows.get(table)) for table, count in self._rows.items() if (rows.get(table) or 0) < count
+            }
+            lacks = _unexplained(session, lacks) if lacks else {}
         more = sorted(table for table, count in rows.items() if count > self._rows.get(table, 0))
         if more:
             self.back.note(f"written to since the server is back: {', '.join(more[:5])}")
@@ -242,3 +249,18 @@ def _size(folder: pathlib.Path) -> int:
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split()[0].split(".") if part.isdigit())
+
+
+def _unexplained(session: t.Any, lacks: dict[str, tuple[int, int | None]]) -> dict[str, tuple[int, int | None]]:
+    """Return the tables whose missing rows were not deleted since: the platform is back at once, and works on.
+
+    The server counts deletions, and tells of them some seconds later.
+    """
+    left = dict(lacks)
+    for _attempt in poll(Deadline(_TOLD)):
+        found = session.execute(_DELETED).fetchall()
+        deleted = {row["name"]: int(row["deleted"]) for row in found}
+        left = {name: (was, now) for name, (was, now) in left.items() if deleted.get(name, -1) < was - (now or 0)}
+        if not left:
+            break
+    return left

@@ -214,7 +214,7 @@ def test_an_edited_manifest_is_found_also_by_whoever_has_no_key(place: Place) ->
         assert (result["result"], "its digest is wrong" in result["msg"]) == ("unproven", True)
 
 
-@pytest.mark.parametrize("identity", [None, str(pyrage.x25519.Identity.generate())])
+@pytest.mark.parametrize("identity", [None, str(pyrage.x25519.Identity.generate())], ids=["none", "another"])
 def test_a_wrong_key_says_nothing_about_the_set(place: Place, identity: str | None) -> None:
     secrets = {**place.given["secrets"], "backup_identity": identity}
     result = place.run("backup_verify", level="hashes", secrets=secrets)

@@ -82,7 +82,6 @@ options:
     description: Base URLs of services of the site, for the engines that ask them, such as V(kubernetes) and
       V(prometheus).
     type: dict
-    default: {}
   namespace:
     description: Namespace of the site in its Kubernetes cluster.
     type: str

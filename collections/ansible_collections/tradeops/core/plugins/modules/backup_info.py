@@ -72,12 +72,10 @@ result:
   sample: unchanged
 sets:
   description:
-    - The sets, the newest first. RV(sets[].state) is V(whole), V(partial) (whole in one store, and another one never
-      got
-      it), V(running), V(unfinished), V(damaged) or V(deleting).
-    - RV(sets[].level) is the highest level at which it was verified since that last failed, and RV(sets[].verified)
-      when.
-      Ages are in seconds.
+    - The sets, the newest first. C(state) is V(whole), V(partial) (whole in one store, and another one never
+      got it), V(running), V(unfinished), V(damaged) or V(deleting).
+    - C(level) is the highest level at which it was verified since that last failed, and C(verified)
+      when. Ages are in seconds.
   returned: when a store could be listed
   type: list
   elements: dict

@@ -45,6 +45,7 @@ options:
       - circuit_breakers
       - rollout
       - risk_limits
+      - configuration
       - dead_man_switch
       - market
       - health

@@ -40,7 +40,7 @@ ENGINES = ArgumentSpec(
         "postgresql_server": {"type": "dict"},
         "redis": {"type": "dict"},
         "redis_bin": {"type": "path"},
-        "urls": {"type": "dict", "default": {}},
+        "urls": {"type": "dict"},
         **{
             name: SITE.options[name]
             for name in (

@@ -178,7 +178,7 @@ def continuity(base: Base, names: t.Iterable[str], size: int = SEGMENT_SIZE) -> 
         if not numbers:
             continue
         # A timeline begins in the segment in which it left the one before.
-        first = reached + 1 if later == timeline else min(min(numbers), reached + 1)
+        first = reached + 1 if later == timeline else min(*numbers, reached + 1)
         gaps += [named(later, number) for number in range(first, max(numbers) + 1) if number not in numbers]
         reached, timeline, newest = max(numbers), later, named(later, max(numbers))
     return Continuity(lost, tuple(gaps), newest)

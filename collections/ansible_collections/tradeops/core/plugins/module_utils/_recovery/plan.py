@@ -268,7 +268,7 @@ def _of_type(site: str, types: t.Mapping[str, t.Any], part: str) -> list[str]:
 def _version(text: t.Any) -> tuple[int, ...]:
     """Return the numbers at the beginning of a version, such as (18, 4) of ``18.4 (Debian)``."""
     numbers = []
-    for part in str(text or "").split(" ")[0].split("."):
+    for part in str(text or "").split(" ", maxsplit=1)[0].split("."):
         if not part.isdigit():
             break
         numbers.append(int(part))

@@ -356,7 +356,7 @@ def _kinds(site: str, options: dict[str, t.Any]) -> list[Kind]:
 
 def cluster_of(name: str, options: dict[str, t.Any], given: t.Mapping[str, t.Any]) -> Site:
     """Return the cluster of a site, with nothing but its API server."""
-    urls = {str(key): str(url) for key, url in given["urls"].items() if key == kubernetes.NAME}
+    urls = {str(key): str(url) for key, url in (given["urls"] or {}).items() if key == kubernetes.NAME}
     return Site(
         name=name,
         profile=_PROFILE,

@@ -25,7 +25,7 @@ POINTS = (1, MIB, 3 * MIB, 6 * MIB)
 @pytest.fixture(scope="module")
 def site(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     made = Site(ground, tmp_path_factory.mktemp("killed"))
-    made.fill(20)
+    made.fill(40)
     yield made
     made.drop()
 

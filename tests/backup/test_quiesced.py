@@ -72,4 +72,4 @@ def test_what_is_unknown_is_refused_by_name(controller: Controller) -> None:
     only = json.dumps({"backup_components_only": ["nothing"]})
     played = controller.play("playbooks/backup.yml", "-l", SITE, "-e", only, status=2)
     assert "of nothing is not known here" in played.text
-    assert "components database, redis, config, logs in tradeops_backup_components" in played.text
+    assert "components database, wal, redis, config, logs in tradeops_backup_components" in played.text

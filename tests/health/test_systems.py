@@ -175,7 +175,7 @@ def test_a_resume_asks_the_checks_of_the_inventory(ground: Ground, controller: C
     ground.fresh(FLASHMM)
     ground.control("PUT", f"/sites/{FLASHMM}/settings", {"trading": "halted", "cpu_percent": 95})
     resume = ("playbooks/emergency_resume.yml", "-l", FLASHMM, "-e", f"tradeops_confirm={FLASHMM}")
-    quick = ("-e", "emergency_resume_health_hold=0.2", "-e", "emergency_resume_health_within=2")
+    quick = ("-e", "emergency_resume_health_hold=0.2", "-e", "emergency_resume_health_within=15")
     played = controller.play(*resume, *quick, status=2)
     assert "cpu is fail: 95 %: critical above 85 %" in played.text
     assert ground.truth(FLASHMM)["state"] == "halted"

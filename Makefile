@@ -84,10 +84,11 @@ sanity: test-environment ## ansible-test sanity for both collections
 unit: test-environment ## Only the unit tests of the collections
 	@pytest $(wildcard $(COLLECTIONS)/*/tests/unit)
 
-bench: test-environment ## How fast many sites are stopped, as ratios of one run
+bench: test-environment ## How fast sites are stopped, backed up and restored, as ratios of one run
 	@python tests/bench/bench.py
 	@PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python tests/bench/scaling.py
 	@python tests/bench/catalogue.py
+	@python tests/bench/backup.py
 
 report: run-environment ## Make the evidence page of the latest operation
 	@ansible-playbook playbooks/evidence_report.yml

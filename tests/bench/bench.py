@@ -133,10 +133,14 @@ class Lab:
 
 
 class Peak:
-    """Watches how much memory a process and its children hold, each shared page counted once."""
+    """Watches how much memory a process and its children hold, each shared page counted once.
 
-    def __init__(self, pid: int) -> None:
+    ``only``: what the name of a program begins with that is counted.
+    """
+
+    def __init__(self, pid: int, only: str = "") -> None:
         self._pid = pid
+        self._only = only
         self._most = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -149,7 +153,8 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._over.wait(0.1):
-            self._most = max(self._most, sum(map(_pss, _family(self._pid))))
+            counted = (pid for pid in _family(self._pid) if _program(pid).startswith(self._only))
+            self._most = max(self._most, sum(map(_pss, counted)))
 
 
 def _family(pid: int) -> list[int]:
@@ -158,6 +163,13 @@ def _family(pid: int) -> list[int]:
     except OSError:
         return []
     return [pid, *[member for child in children for member in _family(int(child))]]
+
+
+def _program(pid: int) -> str:
+    try:
+        return pathlib.Path(os.readlink(f"/proc/{pid}/exe")).name
+    except OSError:  # it has ended
+        return ""
 
 
 def _pss(pid: int) -> float:

@@ -24,7 +24,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._backup import recov
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.barman import Barman
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.physical import archiver_problem
-from ansible_collections.tradeops.core.plugins.module_utils._backup.wal import Target, choose, continuity
+from ansible_collections.tradeops.core.plugins.module_utils._backup.wal import Target, choose
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import (
     Damaged,
     InputError,
@@ -91,6 +91,16 @@ def now(session: t.Any) -> str:
 
 def one(session: t.Any, statement: str) -> t.Any:
     return session.execute(statement).fetchone()["value"]
+
+
+def test_a_base_backup_of_a_set_is_verified_by_its_tool(place: Place) -> None:
+    component, _kept = captured(place, max_age="24h")
+    with scratch.folder() as room:
+        said = trial.physical("site", component, place.given, room / "one")
+        assert said == {"tool": f"barman found nothing wrong with {component.facts['backup_id']}"}
+        gone = dataclasses.replace(component, facts={**component.facts, "backup_id": "20200101T000000"})
+        with pytest.raises(Damaged, match="barman has no base backup 20200101T000000 any more"):
+            trial.physical("site", gone, place.given, room / "two")
 
 
 def test_a_server_is_brought_back_to_a_moment_and_to_a_place(place: Place) -> None:
@@ -179,21 +189,6 @@ def test_a_recovered_server_takes_the_place_of_the_old_one(place: Place) -> None
         assert {"00000002.history"} <= tool.segments()
         base = choose("site", tool.bases(), Target("end"))
         assert (base.id, tool.verify(base)) == (component.facts["backup_id"], [])
-    # From the first base backup the way leads over the switch into the second timeline.
-    oldest = dataclasses.replace(target, kind="end", text="")
-    with scratch.folder() as room:
-        tool = barman.opened("site", place.given, room)
-        bases = tool.bases()
-        assert continuity(bases[0], tool.segments()).problem == ""
-        recovery.fetch(tool, bases[0], beside, place.server.user, print)
-        try:
-            with recovery.recovering(
-                room, tool, beside, oldest, bin=str(BIN), user="tradeops", budget=300, progress=print
-            ) as found:
-                with found.session("site") as session:
-                    assert one(session, COUNT) == 1900
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
 
 
 def test_holds_and_removal_are_read_back(place: Place) -> None:
@@ -268,13 +263,3 @@ def test_an_archive_that_is_away_is_told_by_the_server_itself(place: Place) -> N
     assert "3 failures" in archiver_problem(failing)
     assert archiver_problem({**failing, "last_archived_time": moment + dt.timedelta(seconds=1)}) == ""
     assert "standby" in archiver_problem({**good, "recovering": True})
-
-
-def test_a_base_backup_of_a_set_is_verified_by_its_tool(place: Place) -> None:
-    component, _kept = captured(place, max_age="24h")
-    with scratch.folder() as room:
-        said = trial.physical("site", component, place.given, room / "one")
-        assert said == {"tool": f"barman found nothing wrong with {component.facts['backup_id']}"}
-        gone = dataclasses.replace(component, facts={**component.facts, "backup_id": "20200101T000000"})
-        with pytest.raises(Damaged, match="barman has no base backup 20200101T000000 any more"):
-            trial.physical("site", gone, place.given, room / "two")

@@ -7,6 +7,7 @@ import typing as t
 import uuid
 
 import pytest
+import simulator_ground
 from simulator_ground import Ground
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores import open_store
@@ -15,11 +16,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.s3 im
 SITES = ("smc-agent-primary", "flashmm-primary")
 
 
-@pytest.fixture(scope="session")
-def ground() -> t.Iterator[Ground]:
-    lab = Ground(*SITES)
-    yield lab
-    lab.down()
+ground = simulator_ground.ground(*SITES)
 
 
 @pytest.fixture

@@ -3,16 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
-
-import pytest
-from simulator_ground import Ground
+import simulator_ground
 
 SITES = ("smc-agent-primary", "adaptive-order-book-primary", "flashmm-primary")
 
 
-@pytest.fixture(scope="session")
-def ground() -> t.Iterator[Ground]:
-    lab = Ground(*SITES)
-    yield lab
-    lab.down()
+ground = simulator_ground.ground(*SITES)

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import pathlib
-import typing as t
 
 import pytest
+import simulator_ground
 from operating import Operator
 from simulator_ground import Ground
 
@@ -20,11 +20,7 @@ SITES = (
 )
 
 
-@pytest.fixture(scope="session")
-def ground() -> t.Iterator[Ground]:
-    lab = Ground(*SITES)
-    yield lab
-    lab.down()
+ground = simulator_ground.ground(*SITES)
 
 
 @pytest.fixture

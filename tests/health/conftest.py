@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import typing as t
-
 import pytest
+import simulator_ground
 from asking import SITE, Asking
 from operating import Operator
 from playing import Controller
@@ -16,11 +15,7 @@ from simulator_ground import Ground
 SITES = (SITE, "adaptive-order-book-primary", "ai-trading-primary", "smc-agent-primary", "grandmodel-primary")
 
 
-@pytest.fixture(scope="session")
-def ground() -> t.Iterator[Ground]:
-    lab = Ground(*SITES)
-    yield lab
-    lab.down()
+ground = simulator_ground.ground(*SITES)
 
 
 @pytest.fixture
@@ -30,6 +25,6 @@ def ask(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Asking:
     return Asking(ground, Operator(ground, tmp_path_factory.mktemp("leases")))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def controller(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Controller:
     return Controller(ground, tmp_path_factory.mktemp("controller"))

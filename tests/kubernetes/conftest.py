@@ -7,15 +7,11 @@ import pathlib
 import typing as t
 
 import pytest
+import simulator_ground
 from clustered import SITE, Cluster
 from simulator_ground import Ground
 
-
-@pytest.fixture(scope="session")
-def ground() -> t.Iterator[Ground]:
-    lab = Ground(SITE, kubernetes=True)
-    yield lab
-    lab.down()
+ground = simulator_ground.ground(SITE, kubernetes=True)
 
 
 @pytest.fixture

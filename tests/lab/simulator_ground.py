@@ -195,7 +195,7 @@ def request(
 
 
 def ground(*sites: str, kubernetes: bool = False) -> t.Any:
-    """A fixture for a module: a lab with ``sites``, in a cluster if asked for."""
+    """A fixture for a module: a lab with ``sites``, in a cluster if asked for. It ends with the module: idle labs slow others."""
 
     @pytest.fixture(name="ground", scope="module")
     def started() -> t.Iterator[Ground]:

@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
-
 import pytest
+import simulator_ground
 from playing import Controller
 from simulator_ground import Ground
 
@@ -18,11 +17,7 @@ SITES = (
 )
 
 
-@pytest.fixture(scope="session")
-def ground() -> t.Iterator[Ground]:
-    lab = Ground(*SITES)
-    yield lab
-    lab.down()
+ground = simulator_ground.ground(*SITES)
 
 
 @pytest.fixture

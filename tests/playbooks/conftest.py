@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import typing as t
-
 import pytest
+import simulator_ground
 from playing import Controller
 from simulator_ground import Ground
 
@@ -21,14 +20,10 @@ SITES = (
 )
 
 
-@pytest.fixture(scope="session")
-def ground() -> t.Iterator[Ground]:
-    lab = Ground(*SITES, kubernetes=True)
-    yield lab
-    lab.down()
+ground = simulator_ground.ground(*SITES, kubernetes=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def controller(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Controller:
     return Controller(ground, tmp_path_factory.mktemp("controller"))
 

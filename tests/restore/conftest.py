@@ -8,17 +8,14 @@ import shutil
 import typing as t
 
 import pytest
+import simulator_ground
 from restoring import SITE, Site
 from simulator_ground import Ground
 
 SITES = (SITE, "flashmm-primary")
 
 
-@pytest.fixture(scope="session")
-def ground() -> t.Iterator[Ground]:
-    lab = Ground(*SITES)
-    yield lab
-    lab.down()
+ground = simulator_ground.ground(*SITES)
 
 
 @pytest.fixture

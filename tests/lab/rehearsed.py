@@ -17,6 +17,7 @@ import subprocess
 import sys
 import typing as t
 
+import psycopg
 import pytest
 from playing import Controller, Played
 from procedure_table import COVERED
@@ -90,7 +91,8 @@ class Case:
     says of each site afterwards. ``faster``: what the test adds to the command, so that it waits less. ``grows`` is a
     query: a number in the site's database that only the real run may raise. ``stopped``: no service of the site runs.
     ``pods``: numbers that Deployments of the site have. ``before`` is a command that is played first. ``anew``: a
-    second run does all of it again.
+    second run does all of it again. ``point``: a place of this name in the log of the site's server, made after
+    ``before``, with a table made before it and another made after it.
     """
 
     sites: tuple[str, ...]
@@ -104,6 +106,7 @@ class Case:
     pods: dict[str, int] = dataclasses.field(default_factory=dict)
     grows: str = ""
     before: tuple[str, ...] = ()
+    point: str = ""
     anew: bool = False
 
 
@@ -377,6 +380,22 @@ CASES |= {
 }
 
 
+def back_in_time(sites: tuple[str, ...], group: str) -> Case:
+    """What was there before the point is there again, and nothing of what came after it."""
+    backup = ("playbooks/backup.yml", "-l", group, "-e", "backup_type=database")
+    return Case(
+        sites,
+        lambda truth: truth["state"] == "halted" and truth["marks"] == ["before_the_point"],
+        "halted",
+        before=backup,
+        point="before-change",
+        reads_only=True,
+    )
+
+
+CASES |= {"AT-PITR": [back_in_time(AI, "ai_trading")], "SM-PITR": [back_in_time(SMC, "smc_agent")]}
+
+
 def verified(sites: tuple[str, ...], group: str, level: str) -> Case:
     """A verification of a backup that was just made: trading goes on, and nothing is written at the site."""
     backup = ("playbooks/backup.yml", "-l", group)
@@ -419,6 +438,8 @@ def rehearse(ground: Ground, controller: Controller, command: list[str], case: C
         _arrange(ground, site, case)
     if case.before:
         controller.play(*case.before)
+    for site in case.sites if case.point else ():
+        _mark(ground, site, case.point)
 
     def play(*more: str) -> tuple[Played, list[str]]:
         ground.forget(*case.sites)
@@ -442,6 +463,19 @@ def rehearse(ground: Ground, controller: Controller, command: list[str], case: C
     return Rehearsal(planned, done, again, (none, some, nothing), truth, grown)
 
 
+_MARKS = "SELECT relname::text AS name FROM pg_class WHERE relkind = 'r' AND relname LIKE '%\\_the\\_point' ORDER BY 1"
+
+
+def _mark(ground: Ground, site: str, name: str) -> None:
+    """Name a point of the log, between one table and another."""
+    server = {key: ground.server(site, "postgresql")[key] for key in ("host", "port", "user", "password")}
+    ground.sql(site, "DROP TABLE IF EXISTS before_the_point, after_the_point")
+    ground.sql(site, "CREATE TABLE before_the_point (n int)")
+    with psycopg.connect(**server, dbname="postgres", autocommit=True) as session:
+        session.execute("SELECT pg_create_restore_point(%s)", (name,))
+    ground.sql(site, "CREATE TABLE after_the_point (n int)")
+
+
 def _arrange(ground: Ground, site: str, case: Case) -> None:
     """Let the services of the site run or not, and its Deployments have other numbers of pods."""
     if ground.lab["sites"][site].get("supervised"):
@@ -460,6 +494,7 @@ def _around(ground: Ground, site: str, services: dict[str, str]) -> Truth:
     found: Truth = {
         "settings": json.loads(loaded[0]["value"]) if loaded else {},
         "sets": _sets(ground, site),
+        "marks": [row["name"] for row in ground.sql(site, _MARKS)],
         "verified": _verified(ground, site),
         "listening": {service for service, pid in now.items() if pid},
         "restarted": {service for service, pid in now.items() if pid and pid != services[service]},

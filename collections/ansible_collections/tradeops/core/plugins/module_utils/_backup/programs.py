@@ -83,7 +83,7 @@ def run(
     another: dict[str, t.Any] = {"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}
     try:
         process = subprocess.Popen(
-            list(argv),
+            _bound(argv),
             stdin=subprocess.PIPE if source is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE if output is not None else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -120,6 +120,14 @@ def run(
         told = f": {text}" if text else " and said nothing."
         raise Refused(f"{what}: {name} {ended(status)}{told}", method="run", path=name, sent=True)
     return clean("\n".join(said))
+
+
+def _bound(argv: t.Sequence[str]) -> list[str]:
+    """Let the kernel end the program with us: one that outlived us would write into what the next run makes."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or shutil.which(argv[0]) is None:
+        return list(argv)
+    return [setpriv, "--pdeathsig=KILL", *argv]
 
 
 def ended(status: int) -> str:

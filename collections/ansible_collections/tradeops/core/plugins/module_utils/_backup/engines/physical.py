@@ -22,7 +22,7 @@ from ..manifest import Component
 from ..wal import Continuity, Target, continuity
 from .postgresql import connect, fingerprints, settings_of
 
-_ARCHIVED = 90.0  # s for a segment of the log to come into the archive
+_ARCHIVED = 300.0  # s for a segment to come into the archive: an archiver that failed three times rests for a minute
 _RIGHTS = (
     "pg_backup_start(text, boolean)",
     "pg_backup_stop(boolean)",

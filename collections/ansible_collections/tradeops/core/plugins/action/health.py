@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 # Loaded once, before Ansible forks a worker for each site.
-from ansible_collections.tradeops.core.plugins.module_utils._health import verb as _verb  # noqa: F401
+from ansible_collections.tradeops.core.plugins.module_utils._health import verb as _verb  # noqa: F401 - loaded before the workers fork
 from ansible_collections.tradeops.core.plugins.plugin_utils._verb import VerbAction
 
 

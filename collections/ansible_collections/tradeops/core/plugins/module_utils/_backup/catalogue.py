@@ -416,7 +416,7 @@ def read_stamp(text: str) -> dt.datetime:
     # By hand, for there are tens of thousands. Raises ValueError for a 31 November.
     day, time = text[:8], text[9:15]
     parts = (day[:4], day[4:6], day[6:], time[:2], time[2:4], time[4:])
-    return dt.datetime(*[int(part) for part in parts], tzinfo=dt.UTC)  # type: ignore[arg-type,misc]
+    return dt.datetime(*[int(part) for part in parts], tzinfo=dt.UTC)  # type: ignore[arg-type,misc]  # six numbers
 
 
 def told(moment: dt.datetime) -> str:

@@ -176,13 +176,13 @@ class _Archive:
         """Add one file as it was at one moment. Raises Refused when it keeps changing."""
         for attempt in range(self._facts.attempts):
             if attempt:
-                time.sleep(_PAUSE)
+                time.sleep(_PAUSE)  # between bounded tries: whoever writes the file may finish
             with self._told(path), open(path, "rb", buffering=0) as file:
                 before = os.fstat(file.fileno())
                 if self._since is not None and before.st_mtime < self._since:
                     return
                 # What a hard link means is not asked: each name has its content.
-                self._tar.inodes.clear()  # type: ignore[attr-defined]
+                self._tar.inodes.clear()  # type: ignore[attr-defined]  # not in the stubs
                 member = self._tar.gettarinfo(arcname=name, fileobj=file)
                 if before.st_size <= _WHOLE:
                     content = _exactly(file, before.st_size)

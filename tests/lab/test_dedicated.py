@@ -161,7 +161,8 @@ def test_up_repairs_what_was_killed(ground: Ground, victim: str) -> None:
     ground.up()
     for site in (SITE, OTHER):
         for kind in dedicated.KINDS:
-            assert supervisorctl(ground, "status", f"{site}:{kind}").split()[1] == "RUNNING"
+            program = f"{site}:{kind}"  # supervisord calls it STARTING for its first second
+            ground.until(lambda program=program: supervisorctl(ground, "status", program).split()[1] == "RUNNING", 15)
     before = accepted(ground)
     ground.until(lambda: accepted(ground) > before, 15)
 

@@ -87,6 +87,9 @@ def test_outside_of_its_time_and_with_a_step_that_is_none_nothing_is_sent(
     assert not (controller.state / "maintenance").exists()
     done = controller.play(WINDOW, "-l", "flashmm-primary", *given(maintenance_window_body=["databse"]), status=2)
     assert "has no step 'databse'" in done.text
+    nowhere = {"tradeops_backup_components": [], "maintenance_window_body": ["backup"]}
+    done = controller.play(WINDOW, "-l", "flashmm-primary", *given(**nowhere), status=2)
+    assert "has no step 'backup'" in done.text
     done = controller.play(WINDOW, "-l", "flashmm-primary", *given(maintenance_window_name="wekly"), status=2)
     assert "maintenance_window_name is 'wekly'; maintenance_windows has test" in done.text
     done = controller.play(WINDOW, "-l", "flashmm-primary", "-e", "maintenance_window_name=weekly", status=2)

@@ -19,6 +19,21 @@ SITES = ("smc-agent-primary", "flashmm-primary")
 ground = simulator_ground.ground(*SITES)
 
 
+Break = t.Callable[..., None]
+
+
+@pytest.fixture
+def break_(ground: Ground) -> t.Iterator[Break]:
+    """Let the front of the lab's S3 misbehave: ``break_(kind, path=..., after=...)``, and ``break_()`` to end it."""
+
+    def tell(kind: str = "", **fault: t.Any) -> None:
+        ground.control("PUT", "/s3/faults", {"faults": [{"kind": kind, **fault}] if kind else []})
+
+    tell()
+    yield tell
+    tell()
+
+
 @pytest.fixture
 def bucket(ground: Ground) -> tuple[dict[str, t.Any], dict[str, str]]:
     """An entry of tradeops_backup_stores for a new bucket of the lab's S3, with versions and locks, and its secrets."""

@@ -11,8 +11,6 @@ import time
 import typing as t
 
 import pytest
-from s3_front import Fault, Front, front_of
-from simulator_ground import Ground
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores import open_store
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.s3 import S3Store
@@ -20,19 +18,15 @@ from ansible_collections.tradeops.core.plugins.module_utils._common.errors impor
 
 KEY = "site/set/database/dump"
 DATA = os.urandom(17 << 20)  # three parts
-
-
-@pytest.fixture(scope="module")
-def front(ground: Ground) -> t.Iterator[Front]:
-    with front_of(ground.lab["s3"]["endpoint"]) as running:
-        yield running
+PARTS = {"method": "PUT", "path": "*partNumber=*"}
+Break = t.Callable[..., None]
+Bucket = tuple[dict[str, t.Any], dict[str, str]]
 
 
 @pytest.fixture
-def store(bucket: tuple[dict[str, t.Any], dict[str, str]], front: Front) -> S3Store:
+def store(bucket: Bucket) -> S3Store:
     entry, secrets = bucket
-    front.faults = []
-    return t.cast(S3Store, open_store({**entry, "endpoint": front.url, "attempts": 2}, secrets))
+    return t.cast(S3Store, open_store({**entry, "attempts": 2}, secrets))
 
 
 def send(store: S3Store) -> None:
@@ -54,48 +48,46 @@ def whole(store: S3Store) -> bool:
 @pytest.mark.parametrize(
     ("fault", "error", "said"),
     [
-        ({"kind": "status", "status": 503, "code": "SlowDown"}, Unreachable, "store s3 .* SlowDown"),
-        ({"kind": "status", "status": 500, "code": "InternalError"}, Unreachable, "store s3 .* InternalError"),
+        ({"kind": "error_before"}, Unreachable, "store s3 .*SlowDown"),
+        ({"kind": "error_before", "status": 500}, Unreachable, "store s3 .*InternalError"),
         ({"kind": "reset"}, Unreachable, "store s3 .* does not answer to upload_part"),
-        ({"kind": "status", "status": 403, "code": "ExpiredToken"}, Denied, "ExpiredToken.*Renew them in the vault"),
+        ({"kind": "expire_token"}, Denied, "ExpiredToken.*Renew them in the vault"),
     ],
     ids=["slow-down", "internal-error", "reset", "expired"],
 )
 def test_nothing_is_left_of_it_and_the_next_one_goes(
-    store: S3Store, front: Front, fault: dict[str, t.Any], error: type[CallError], said: str, after: int
+    store: S3Store, break_: Break, fault: dict[str, t.Any], error: type[CallError], said: str, after: int
 ) -> None:
-    front.faults = [Fault(**fault, having="partNumber=", after=after)]
+    break_(**fault, **PARTS, after=after)
     with pytest.raises(error, match=said):
         send(store)
     assert store.head(KEY) is None
     assert list(store.unfinished("")) == [], "no part is left"
-    front.faults = []
+    break_()
     send(store)
     assert whole(store)
 
 
-@pytest.mark.parametrize("fault", [{"kind": "status"}, {"kind": "reset"}], ids=["503", "reset"])
-def test_what_passes_is_got_over(store: S3Store, front: Front, fault: dict[str, t.Any]) -> None:
-    front.faults = [Fault(**fault, having="partNumber=", after=1, times=1)]
+@pytest.mark.parametrize("kind", ["error_before", "reset"])
+def test_what_passes_is_got_over(store: S3Store, break_: Break, kind: str) -> None:
+    break_(kind, **PARTS, after=1, times=1)
     send(store)
     assert whole(store)
     assert list(store.unfinished("")) == []
 
 
-def test_a_slow_one_is_waited_for(store: S3Store, front: Front) -> None:
-    front.faults = [Fault("slow", having="partNumber=", seconds=0.5)]
+def test_a_slow_one_is_waited_for(store: S3Store, break_: Break) -> None:
+    break_("slow", **PARTS, seconds=0.5)
     began = time.monotonic()
     send(store)
     assert time.monotonic() - began > 0.5
     assert whole(store)
 
 
-def test_one_that_says_no_more_is_given_up(
-    bucket: tuple[dict[str, t.Any], dict[str, str]], front: Front, store: S3Store
-) -> None:
+def test_one_that_says_no_more_is_given_up(bucket: Bucket, break_: Break, store: S3Store) -> None:
     entry, secrets = bucket
-    hasty = t.cast(S3Store, open_store({**entry, "endpoint": front.url, "attempts": 1, "timeout": 1}, secrets))
-    front.faults = [Fault("slow", having="partNumber=", after=1, times=1, seconds=3)]
+    hasty = t.cast(S3Store, open_store({**entry, "attempts": 1, "timeout": 1}, secrets))
+    break_("slow", **PARTS, after=1, times=1, seconds=3)
     with pytest.raises(Unreachable, match=r"store s3 .* does not answer to upload_part"):
         send(hasty)
     # The part that was on its way may still arrive; what it leaves is named, and swept.
@@ -106,14 +98,12 @@ def test_one_that_says_no_more_is_given_up(
 
 
 def test_parts_that_expired_credentials_cannot_take_back_are_named_for_the_next_run(
-    store: S3Store, front: Front
+    store: S3Store, break_: Break
 ) -> None:
-    front.faults = [
-        Fault("status", method="", having=KEY, after=3, status=403, code="ExpiredToken"),
-    ]
+    break_("expire_token", path=f"*{KEY}*", after=3)
     with pytest.raises(Denied, match="Renew them"):
         send(store)
-    front.faults = []
+    break_()
     assert store.head(KEY) is None
     (left,) = store.unfinished("site/")
     assert left.startswith(KEY)
@@ -121,9 +111,9 @@ def test_parts_that_expired_credentials_cannot_take_back_are_named_for_the_next_
     assert list(store.unfinished("")) == []
 
 
-def test_an_upload_whose_end_is_not_answered_is_looked_at(store: S3Store, front: Front) -> None:
+def test_an_upload_whose_end_is_not_answered_is_looked_at(store: S3Store, break_: Break) -> None:
     """Whether it was completed is not known after a reset; it must not be called stored unless it is there, whole."""
-    front.faults = [Fault("reset", method="POST", having="uploadId=", times=2)]
+    break_("reset", method="POST", path="*uploadId=*", times=2)
     with pytest.raises(Unreachable):
         send(store)
     assert store.head(KEY) is None

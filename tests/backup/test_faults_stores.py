@@ -12,7 +12,6 @@ import subprocess
 import typing as t
 
 import pytest
-from s3_front import Fault, Front, front_of
 from simulator_ground import Ground
 from taking import Site
 
@@ -20,6 +19,8 @@ from ansible_collections.tradeops.core.plugins.module_utils._backup.stores impor
 
 SMALL = 8 << 20  # bytes that fit on the disk
 Bucket = tuple[dict[str, t.Any], dict[str, str]]
+Break = t.Callable[..., None]
+PARTS = {"method": "PUT", "path": "*partNumber=*"}
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +31,8 @@ def site(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator
     made.drop()
 
 
-@pytest.fixture(scope="module")
-def front(ground: Ground) -> t.Iterator[Front]:
-    with front_of(ground.lab["s3"]["endpoint"]) as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
-def _nothing_stored(site: Site, front: Front) -> None:
-    front.faults = []
+def _nothing_stored(site: Site) -> None:
     site.work.joinpath("seen").mkdir(exist_ok=True)
     if site.store.exists():
         site.store.rename(site.work / "seen" / str(len(os.listdir(site.work / "seen"))))
@@ -86,60 +80,57 @@ def test_a_full_disk_beside_one_with_room(site: Site) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"kind": "status", "status": 503}, "SlowDown"),
-        ({"kind": "reset"}, "does not answer to upload_part"),
-        ({"kind": "status", "status": 403, "code": "ExpiredToken"}, "Renew them in the vault"),
+        ("error_before", "SlowDown"),
+        ("reset", "does not answer to upload_part"),
+        ("expire_token", "Renew them in the vault"),
     ],
-    ids=["503", "reset", "expired"],
 )
-def test_a_bucket_that_breaks(site: Site, front: Front, bucket: Bucket, fault: dict[str, t.Any], said: str) -> None:
+def test_a_bucket_that_breaks(site: Site, break_: Break, bucket: Bucket, fault: str, said: str) -> None:
     entry, secrets = bucket
     store = open_store(entry, secrets)
-    broken = {**entry, "endpoint": front.url}
-    front.faults = [Fault(**fault, having="partNumber=", after=1)]
+    break_(fault, **PARTS, after=1)
 
-    alone = site.run("backup", stores=[broken], secrets=secrets)
+    alone = site.run("backup", stores=[entry], secrets=secrets)
     assert alone["failed"] and said in alone["msg"] and site.name in alone["msg"], alone
     assert list(store.entries("")) == [] and list(store.unfinished("")) == []
 
-    both = site.run("backup", stores=[broken, *site.given["stores"]], secrets=secrets)
+    both = site.run("backup", stores=[entry, *site.given["stores"]], secrets=secrets)
     assert (both["result"], both["failed"]) == ("unproven", True), both
     assert said in both["set"]["stores"]["s3"] and both["set"]["stores"]["local"] == "stored"
     assert site.counted() == [both["backup_id"]]
     assert list(store.entries("")) == [] and list(store.unfinished("")) == []
 
-    front.faults = []
-    fine = site.take(stores=[broken, *site.given["stores"]], secrets=secrets)
+    break_()
+    fine = site.take(stores=[entry, *site.given["stores"]], secrets=secrets)
     assert len([item for item in store.entries("") if item.key.endswith(f"{fine['backup_id']}/manifest.json")]) == 1
 
 
-def test_credentials_that_expire_for_everything(site: Site, front: Front, bucket: Bucket) -> None:
+def test_credentials_that_expire_for_everything(site: Site, ground: Ground, break_: Break, bucket: Bucket) -> None:
     """Then not even its own parts can be taken back; the next run does."""
     entry, secrets = bucket
-    store = open_store(entry, secrets)
-    broken = {**entry, "endpoint": front.url}
-    front.faults = [Fault("status", method="", having="dump", after=2, status=403, code="ExpiredToken")]
-    result = site.run("backup", stores=[broken], secrets=secrets)
+    store = open_store({**entry, "endpoint": ground.lab["s3"]["server"]}, secrets)
+    break_("expire_token", path="*dump*", after=2)
+    result = site.run("backup", stores=[entry], secrets=secrets)
     assert result["failed"] and "Renew them in the vault" in result["msg"], result
     assert not [item for item in store.entries("") if item.key.endswith("manifest.json")]
-    front.faults = []
-    fine = site.take(stores=[broken], secrets=secrets)
+    break_()
+    fine = site.take(stores=[entry], secrets=secrets)
     assert {item.key.split("/")[1] for item in store.entries("")} == {fine["backup_id"]}
     assert list(store.unfinished("")) == []
 
 
-def test_a_slow_bucket_is_only_slow(site: Site, front: Front, bucket: Bucket) -> None:
+def test_a_slow_bucket_is_only_slow(site: Site, break_: Break, bucket: Bucket) -> None:
     entry, secrets = bucket
-    front.faults = [Fault("slow", having="partNumber=", seconds=0.3)]
-    site.take(stores=[{**entry, "endpoint": front.url}], secrets=secrets)
+    break_("slow", **PARTS, seconds=0.3)
+    site.take(stores=[entry], secrets=secrets)
 
 
-def test_a_bucket_that_refuses_the_manifest(site: Site, front: Front, bucket: Bucket) -> None:
+def test_a_bucket_that_refuses_the_manifest(site: Site, break_: Break, bucket: Bucket) -> None:
     """All artefacts are stored by then; without a manifest the set does not count there, and the other store says so."""
     entry, secrets = bucket
     store = open_store(entry, secrets)
-    front.faults = [Fault("status", having="manifest.json", status=500, code="InternalError")]
-    result = site.run("backup", stores=[{**entry, "endpoint": front.url}, *site.given["stores"]], secrets=secrets)
+    break_("error_before", method="PUT", path="*manifest.json", status=500)
+    result = site.run("backup", stores=[entry, *site.given["stores"]], secrets=secrets)
     assert (result["result"], result["failed"]) == ("unproven", True), result
     assert result["set"]["stores"]["s3"] != "stored"
     assert site.counted() == [result["backup_id"]]

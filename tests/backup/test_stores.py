@@ -85,6 +85,7 @@ def test_removed_is_removed_with_every_version(store: S3Store) -> None:
     assert [entry.key for entry in store.entries("")] == ["site/set/xy"]
     assert len(versions(store)) == 1
     store.delete("site/set/x")
+    assert len(versions(store)) == 1, "no mark is left of what was not there"
 
 
 def test_what_a_lock_holds_stays(bucket: Bucket) -> None:

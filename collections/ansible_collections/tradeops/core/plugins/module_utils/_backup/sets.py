@@ -201,6 +201,11 @@ def sweep(store: Store, site: str, own: str, note: t.Callable[[str], None]) -> d
         elif mark.alive:
             running[set_id] = mark
         elif read_running(store, site, set_id) == mark:
+            held = _held(store, folder(site, set_id))
+            if held:
+                # It counts for nothing, and retention removes it after the lock.
+                note(f"what {mark} had left of {set_id} stays in the store {store.name}: {held}")
+                continue
             clear(store, folder(site, set_id))
             note(f"removed from the store {store.name} what {mark} had left of {set_id} when it was ended")
     for left in list(store.unfinished(f"{site}/")):
@@ -209,6 +214,15 @@ def sweep(store: Store, site: str, own: str, note: t.Callable[[str], None]) -> d
             store.sweep(left)
             note(f"removed from the store {store.name} an unfinished upload of {set_id}")
     return running
+
+
+def _held(store: Store, base: str) -> str:
+    """Say which object below ``base`` is locked, and until when; empty when none is."""
+    for entry in store.entries(base):
+        why = store.held(entry.key)
+        if why:
+            return f"{entry.key.removeprefix(base)} is held by {why}"
+    return ""
 
 
 def clear(store: Store, base: str) -> None:

@@ -177,7 +177,9 @@ def _erase(store: Store, base: str, operation: str) -> None:
     """Mark, remove the artefacts, then the manifest, the mark last: killed at any point the next run goes on."""
     last = (f"{base}{MANIFEST}", f"{base}{HOLD}", f"{base}{RUNNING}")
     mark = {"operation": operation, "at": told(dt.datetime.now(dt.UTC))}
-    store.put(f"{base}{DELETING}", json.dumps(mark).encode())
+    # A mark of before is left as it is: in a bucket that locks whatever is put, a new one would be locked anew.
+    if store.head(f"{base}{DELETING}") is None:
+        store.put(f"{base}{DELETING}", json.dumps(mark).encode())
     keys = [entry.key for entry in store.entries(base) if entry.key not in (*last, f"{base}{DELETING}")]
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(store.delete, keys))

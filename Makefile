@@ -30,7 +30,7 @@ PYTHON_CODE := $(COLLECTIONS) tests tools
 # The order of the tests: each worker takes a whole file, so what takes longest must not begin last.
 LONGEST_FIRST := $(wildcard tests/playbooks/test_procedures_*.py) tests/molecule tests $(COLLECTIONS)
 
-.PHONY: help setup run-environment test-environment kubernetes lab-up lab-down lab-data drill test lint sanity unit bench report changelog clean
+.PHONY: help setup run-environment test-environment kubernetes prometheus lab-up lab-down lab-data drill test lint sanity unit bench report changelog clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test-environment:
 
 kubernetes: run-environment ## Compile the Kubernetes of the practice ground, once on a machine: some minutes
 	@PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab.kubernetes
+
+prometheus: run-environment ## Get Debian's Prometheus and Alertmanager for the practice ground, where none are installed
+	@PYTHONPATH="$(CURDIR)/$(COLLECTIONS)/lab/package" python -m tradeops_lab.prometheus
 
 lab-up: run-environment ## Start the practice ground: PostgreSQL, Redis, S3, Kubernetes and two sites of each platform
 	@$(LAB) up --without "$(WITHOUT)"
@@ -65,7 +68,7 @@ test: test-environment ## Everything that has to be true before a change is acce
 	$(MAKE) lint || failed+=" lint"; \
 	$(MAKE) sanity || failed+=" sanity"; \
 	$(MAKE) kubernetes || failed+=" kubernetes"; \
-	python tests/faults/prometheus_programs.py || failed+=" prometheus"; \
+	$(MAKE) prometheus || failed+=" prometheus"; \
 	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(LONGEST_FIRST) || failed+=" pytest"; \
 	[[ -z $$failed ]] || { echo "make test: failed:$$failed" >&2; exit 1; }
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 import itertools
 import json
 import pathlib
-import subprocess
+import re
 import time
 import typing as t
 
 import pytest
 from kept import Kept
-from prometheus_programs import ABSENT, program, running
+from prometheus_programs import ABSENT, fill, find, running
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import prometheus
+from ansible_collections.tradeops.core.plugins.module_utils._backup.verify import ranges
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Unproven
 
 QUERY = "trading_orders_total"
@@ -30,7 +31,7 @@ GIVEN: dict[str, t.Any] = {
 }
 
 
-@pytest.mark.skipif(not program("prometheus"), reason=ABSENT)
+@pytest.mark.skipif(not find("prometheus"), reason=ABSENT)
 def test_a_day_of_orders_is_archived(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prometheus, "_POINTS", 50)
     now = time.time()
@@ -49,17 +50,17 @@ def test_a_day_of_orders_is_archived(tmp_path: pathlib.Path, monkeypatch: pytest
         values = [float(value) for _moment, value in series["values"]]
         assert values == sorted(values) and values[-1] - values[0] == 288 * 5
         assert component.facts["queries"] == {QUERY: {"series": 1, "samples": 289}}
-        assert len(kept.said) == 6
+        assert len(kept.said) == 6 and kept.notes == []
+        assert ranges([kept.stored["ranges.jsonl"]], "ranges.jsonl") == component.facts["queries"]
+        engine.capture("metrics", {**options, "period": "48h"}, t.cast(t.Any, kept))
+        (note,) = kept.notes
+        assert re.match(r"trading_orders_total has data for 29[01] of 577 moments from ", note)
         with pytest.raises(Unproven, match="has no data for nothing_of_that_name"):
             engine.capture("metrics", {**options, "queries": [QUERY, "nothing_of_that_name"]}, t.cast(t.Any, kept))
 
 
 def past_of(folder: pathlib.Path, pairs: list[tuple[float, float]]) -> t.Any:
-    lines = [f"{QUERY} {value} {moment:.3f}" for moment, value in pairs]
-    past = folder / "past.txt"
-    past.write_text("\n".join([*lines, "# EOF", ""]), encoding="utf-8")
-    blocks = ["tsdb", "create-blocks-from", "openmetrics", str(past), str(folder / "prometheus")]
-    subprocess.run([str(program("promtool")), *blocks], capture_output=True, timeout=60, check=True)
+    fill(folder, [f"{QUERY} {value} {moment:.3f}" for moment, value in pairs])
     return running("prometheus", folder, "{}")
 
 

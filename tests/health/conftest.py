@@ -15,7 +15,7 @@ from simulator_ground import Ground
 SITES = (SITE, "adaptive-order-book-primary", "ai-trading-primary", "smc-agent-primary", "grandmodel-primary")
 
 
-ground = simulator_ground.ground(*SITES)
+ground = simulator_ground.ground(*SITES, prometheus=True)
 
 
 @pytest.fixture

@@ -44,9 +44,10 @@ class Answer:
 class Ground:
     """A lab of a few sites. ``call`` talks to a site as an operator would, the other methods talk to the lab."""
 
-    def __init__(self, *sites: str, kubernetes: bool = False) -> None:
+    def __init__(self, *sites: str, kubernetes: bool = False, prometheus: bool = False) -> None:
         self.sites = sites
-        self._without = [] if kubernetes else ["--without", "kubernetes"]
+        parts = {"kubernetes": kubernetes, "prometheus": prometheus}
+        self._without = ["--without", ",".join(name for name, wanted in parts.items() if not wanted)]
         assert programs.is_made() or not kubernetes, "`make kubernetes` first: it takes minutes on a new machine"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tradeops-test-", dir="/var/tmp")) / "lab"
         self.folder.parent.chmod(0o711)
@@ -194,12 +195,15 @@ def request(
         connection.close()
 
 
-def ground(*sites: str, kubernetes: bool = False) -> t.Any:
-    """A fixture for a module: a lab with ``sites``, in a cluster if asked for. It ends with the module: idle labs slow others."""
+def ground(*sites: str, kubernetes: bool = False, prometheus: bool = False) -> t.Any:
+    """A fixture for a module: a lab with ``sites``, in a cluster and with Prometheus if asked for. It ends with the module.
+
+    An idle lab would slow the others.
+    """
 
     @pytest.fixture(name="ground", scope="module")
     def started() -> t.Iterator[Ground]:
-        lab = Ground(*sites, kubernetes=kubernetes)
+        lab = Ground(*sites, kubernetes=kubernetes, prometheus=prometheus)
         yield lab
         lab.down()
 

@@ -13,10 +13,12 @@ import pytest
 from tradeops_lab import catalogue, plan, ports
 from tradeops_lab.errors import LabError
 from tradeops_lab.folder import Folder
+from tradeops_lab.prometheus.server import Prometheus, past
 
 TWO_PLATFORMS = """
 quick_fox:
   services: [api, feed, {root: {same_as: api}}]
+  metrics: {service: feed, counters: [jumps_total]}
   secrets: [token]
   sites: [primary, dr]
 owl:
@@ -42,6 +44,10 @@ def test_a_site_is_named_after_platform_and_role(tmp_path: pathlib.Path) -> None
         ("- fox", "expected a mapping of platforms"),
         ("fox: {services: [api]}", "fox: expected the keys services, secrets and sites"),
         ("fox: {services: [{root: {like: api}}], secrets: [], sites: [dr]}", "found {'root': {'like': 'api'}}"),
+        (
+            "fox: {services: [api], metrics: {service: feed, counters: []}, secrets: [], sites: [dr]}",
+            "found {'service': 'feed', 'counters': []}",
+        ),
         ("fox: {services: [{root: {same_as: api}}], secrets: [], sites: [dr]}", "'api', which has none of its own"),
     ],
 )
@@ -66,6 +72,26 @@ def test_every_service_gets_a_port_of_the_block_and_an_alias_shares_one(tmp_path
     used += made["s3"]["ports"].values()
     assert len(used) == len(set(used))
     assert all(20000 <= port < 20100 for port in used)
+
+
+def test_sites_with_metrics_are_scraped_and_have_a_past(tmp_path: pathlib.Path) -> None:
+    sites = list(sites_of(tmp_path, TWO_PLATFORMS).values())
+    made = plan.make("lab", sites, 20000, None, prometheus=True)
+    assert made["prometheus"]
+    fox = made["sites"]["quick-fox-dr"]
+    assert fox.get("metrics") == {"url": f"{fox['services']['feed']}/metrics", "counters": ["jumps_total"]}
+    assert "metrics" not in made["sites"]["owl-paper"]
+    (job,) = Prometheus(Folder(tmp_path / "lab"), made).configuration()["scrape_configs"]
+    assert [target["labels"]["site"] for target in job["static_configs"]] == ["quick-fox-primary", "quick-fox-dr"]
+    *lines, end = past(made, 1_800_000_000).splitlines()
+    assert end == "# EOF"
+    assert len(lines) == 2 * 25 * 60
+    assert lines[0].startswith('jumps_total{instance="quick-fox-primary",job="sites",site="quick-fox-primary"} 0 ')
+    assert lines[-1].endswith(f"{7 * (25 * 60 - 1)} {1_800_000_000 - 60}")
+    without = plan.make("lab", sites, 20000, None)
+    assert without["prometheus"] is None
+    assert not any("metrics" in site for site in without["sites"].values())
+    assert past(without, 1_800_000_000) == "# EOF\n"
 
 
 def test_sites_do_not_share_databases_or_secrets(tmp_path: pathlib.Path) -> None:

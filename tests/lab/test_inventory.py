@@ -54,6 +54,13 @@ SITES = {
         "namespace": "grandmodel-dr",
         "secrets": {"token": "token-3", "kubernetes_token": "kubernetes_token-1"},
     },
+    "adaptive-order-book-dr": {
+        "platform": "adaptive_order_book",
+        "role": "dr",
+        "services": {"api": "http://127.0.0.1:20018"},
+        "metrics": {"url": "http://127.0.0.1:20018/metrics", "counters": []},
+        "secrets": {"token": "token-4"},
+    },
     # As one that others have joined to the lab: without databases.
     "practice-sim": {
         "platform": "practice",
@@ -81,7 +88,8 @@ def listed(tmp_path: pathlib.Path) -> t.Callable[[], subprocess.CompletedProcess
 
 
 def write(folder: pathlib.Path, control: str) -> None:
-    lab = {"control": control, "sink": SINK, "sites": SITES, "kubernetes": {"folder": "/lab/kubernetes"}, **SERVERS}
+    lab = {"control": control, "sink": SINK, "sites": SITES, **SERVERS}
+    lab |= {"kubernetes": {"folder": "/lab/kubernetes"}, "prometheus": {"url": "http://127.0.0.1:20006"}}
     (folder / "lab.json").write_text(json.dumps(lab), encoding="utf-8")
 
 
@@ -95,9 +103,11 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
     assert answer.returncode == 0, answer.stderr
     # Texts that came from a plugin are marked as not to be templated: {"__ansible_unsafe": text}.
     inventory = json.loads(answer.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
-    assert inventory["trading_sites"]["children"] == ["flashmm", "smc_agent", "grandmodel", "practice"]
+    assert inventory["trading_sites"]["children"] == [
+        *("flashmm", "smc_agent", "grandmodel", "adaptive_order_book", "practice")
+    ]
     assert inventory["flashmm"]["hosts"] == ["flashmm-dr"]
-    assert inventory["dr"]["hosts"] == ["flashmm-dr", "smc-agent-dr", "grandmodel-dr"]
+    assert inventory["dr"]["hosts"] == ["flashmm-dr", "smc-agent-dr", "grandmodel-dr", "adaptive-order-book-dr"]
     variables = inventory["_meta"]["hostvars"]
     assert variables["flashmm-dr"] == {
         "ansible_connection": "local",
@@ -149,6 +159,9 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
     assert cluster["tradeops_ca_paths"] == {"kubernetes": "/lab/kubernetes/ca.crt"}
     assert cluster["tradeops_secrets"]["kubernetes_token"] == "kubernetes_token-1"
     assert "tradeops_namespace" not in variables["flashmm-dr"]
+    scraped = {"url": "http://127.0.0.1:20006", "series": '{site="adaptive-order-book-dr"}'}
+    assert variables["adaptive-order-book-dr"]["tradeops_prometheus"] == scraped
+    assert "tradeops_prometheus" not in variables["flashmm-dr"]
     own = pathlib.Path(variables["practice-sim"]["tradeops_profile"])
     assert own.is_absolute()
     assert own.is_file()

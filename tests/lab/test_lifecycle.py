@@ -20,6 +20,7 @@ import typing as t
 import asyncpg
 import pytest
 import redis
+from prometheus_programs import ABSENT, find, query
 
 import tradeops_lab
 from tradeops_lab.kubernetes import authority, programs
@@ -37,9 +38,11 @@ class Lab:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         argv = [sys.executable, "-m", "tradeops_lab", *arguments, "--dir", str(self.path)]
-        return subprocess.Popen(argv, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            argv, env=ENVIRONMENT | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     def run(self, *arguments: str, status: int = 0) -> dict[str, t.Any]:
         return finish(self.begin(*arguments, "--json"), status)
@@ -240,6 +243,49 @@ def test_clusters_run_side_by_side_are_repaired_and_leave_nothing(labs: tuple[La
     assert "kubernetes" not in one.facts()["sites"]["grandmodel-primary"]["services"]
     assert one.run("down", "--purge")["changed"] is True
     assert not one.path.exists()
+
+
+def test_a_lab_does_without_prometheus_where_there_is_none_and_says_so(labs: tuple[Lab, Lab]) -> None:
+    lab, _other = labs
+    arguments = ("up", "--sites", "adaptive-order-book-primary", "--without", "kubernetes")
+    nowhere = str(lab.path.parent / "nowhere")
+    output, progress = lab.begin(*arguments, "--json", PATH=nowhere, TRADEOPS_CACHE_DIR=nowhere).communicate(
+        timeout=180
+    )
+    assert json.loads(output)["changed"] is True, progress
+    assert f"not in this lab: no prometheus on PATH or in {nowhere}" in progress
+    assert "`make prometheus`" in progress
+    assert lab.facts()["prometheus"] is None
+    assert set(lab.run("status")["parts"]) == {"postgresql", "redis", "s3", "sink", "simulator"}
+
+
+@pytest.mark.skipif(not find("prometheus"), reason=ABSENT)
+def test_prometheus_has_a_past_that_it_keeps(labs: tuple[Lab, Lab]) -> None:
+    lab, _other = labs
+    arguments = ("up", "--sites", "adaptive-order-book-primary", "--without", "kubernetes")
+    lab.run(*arguments)
+    facts = lab.facts()
+    assert listeners(facts["first_port"]) == {"0100007F"}
+
+    def points() -> int:
+        hours = 'count_over_time(trading_orders_total{site="adaptive-order-book-primary"}[24h:1h] offset 5m)'
+        (row,) = query(lab.facts()["prometheus"]["url"], hours)
+        return int(row["value"][1])
+
+    assert points() == 24
+    lab.kill("prometheus")
+    assert lab.run("status", status=1)["parts"]["prometheus"] == "stopped"
+    assert lab.run("up")["changed"] is True
+    assert points() == 24
+    lab.run("down")
+    assert processes_of(lab.path) == {}
+    lab.run(*arguments)
+    assert points() == 24
+    lab.run("down")
+    lab.run("up", "--sites", "adaptive-order-book-primary", "--without", "kubernetes,prometheus")
+    assert "prometheus" not in lab.facts()["pids"]
+    assert lab.run("down", "--purge")["changed"] is True
+    assert not lab.path.exists()
 
 
 async def _saved(store: redis.Redis) -> None:

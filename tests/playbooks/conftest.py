@@ -20,7 +20,7 @@ SITES = (
 )
 
 
-ground = simulator_ground.ground(*SITES, kubernetes=True)
+ground = simulator_ground.ground(*SITES, kubernetes=True, prometheus=True)
 
 
 @pytest.fixture(scope="module")

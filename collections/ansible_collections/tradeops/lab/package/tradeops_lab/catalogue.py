@@ -15,6 +15,7 @@ import yaml
 from .errors import LabError
 from .kubernetes import objects
 
+_OPTIONAL = {"supervised", "dedicated", "metrics"}
 CATALOGUE = pathlib.Path(__file__).parent / "platforms" / "catalogue.yml"
 
 
@@ -22,6 +23,7 @@ CATALOGUE = pathlib.Path(__file__).parent / "platforms" / "catalogue.yml"
 class Site:
     """One site. ``services`` maps a service to the one whose port it shares, or to None when it has its own.
 
+    ``metrics`` is the service whose /metrics Prometheus scrapes, ``counters`` are those that it has a past of.
     ``number`` is its place in the catalogue: the same whichever other sites a lab has. ``supervised``: each of its
     services is a process, under supervisord. ``kubernetes``: it has a namespace in the cluster. ``dedicated``: it has a
     PostgreSQL and a Redis of its own, also under supervisord.
@@ -36,6 +38,8 @@ class Site:
     supervised: bool
     kubernetes: bool
     dedicated: bool = False
+    metrics: str | None = None
+    counters: tuple[str, ...] = ()
 
 
 def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
@@ -46,9 +50,10 @@ def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     for platform, entry in document.items():
         where = f"{path.name}: {platform}"
-        if not isinstance(entry, dict) or set(entry) - {"supervised", "dedicated"} != {"services", "secrets", "sites"}:
+        if not isinstance(entry, dict) or set(entry) - _OPTIONAL != {"services", "secrets", "sites"}:
             raise LabError(f"{where}: expected the keys services, secrets and sites")
         services = _services(where, entry["services"])
+        metrics = _metrics(where, entry.get("metrics"), services)
         for role in entry["sites"]:
             name = f"{platform}-{role}".replace("_", "-")
             sites[name] = Site(
@@ -61,6 +66,7 @@ def read(path: pathlib.Path = CATALOGUE) -> dict[str, Site]:
                 supervised=bool(entry.get("supervised")),
                 kubernetes=objects.lives_there(platform),
                 dedicated=bool(entry.get("dedicated")),
+                **metrics,
             )
     return sites
 
@@ -79,6 +85,14 @@ def _services(where: str, entries: list[t.Any]) -> dict[str, str | None]:
         if services.get(options["same_as"], "") is not None:
             raise LabError(f"{where}: {name} is to share the port of {options['same_as']!r}, which has none of its own")
     return services
+
+
+def _metrics(where: str, entry: t.Any, services: t.Container[str]) -> dict[str, t.Any]:
+    if entry is None:
+        return {}
+    if not isinstance(entry, dict) or set(entry) != {"service", "counters"} or entry["service"] not in services:
+        raise LabError(f"{where}: metrics are {{service: one of its own, counters: [names]}}, found {entry!r}")
+    return {"metrics": entry["service"], "counters": tuple(entry["counters"])}
 
 
 def select(known: dict[str, Site], wanted: t.Iterable[str] | None) -> list[Site]:
@@ -106,10 +120,10 @@ def _counted(name: str) -> tuple[str, int]:
 
 
 def _copies(site: Site, count: int) -> list[Site]:
-    """Return the site itself, or ``count`` sites like it. They share its Redis database; no cluster, no servers."""
+    """Return the site itself, or ``count`` sites like it. They share its Redis database and are in no cluster."""
     if not count:
         return [site]
     return [
-        dataclasses.replace(site, name=f"{site.name}-{number:03d}", kubernetes=False, dedicated=False)
+        dataclasses.replace(site, name=f"{site.name}-{number:03d}", kubernetes=False, dedicated=False, metrics=None)
         for number in range(1, count + 1)
     ]

@@ -20,7 +20,7 @@ import typing as t
 from .errors import LabError
 from .waiting import pause
 
-_PARTS = ("pg", "redis", "s3", "backups", "kubernetes", "logs", "run")
+_PARTS = ("pg", "redis", "s3", "backups", "kubernetes", "prometheus", "logs", "run")
 _PATH_LIMIT = 80  # bytes: a UNIX socket's path ends at 107, and those of the servers lie up to 25 below the folder
 
 
@@ -29,9 +29,8 @@ class Folder:
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = pathlib.Path(os.path.realpath(path))
-        self.pg, self.redis, self.s3, self.backups, self.kubernetes, self.logs, self.run = (
-            self.path / part for part in _PARTS
-        )
+        self.parts = [self.path / part for part in _PARTS]
+        self.pg, self.redis, self.s3, self.backups, self.kubernetes, self.prometheus, self.logs, self.run = self.parts
         self.lab_json = self.path / "lab.json"
         self.plan_json = self.run / "plan.json"
 
@@ -65,8 +64,9 @@ class Folder:
 
     def furnish(self) -> None:
         """Make the folders of the parts, except PostgreSQL's, which may belong to another user."""
-        for part in (self.redis, self.s3, self.backups, self.kubernetes, self.logs, self.run):
-            self._own(part, 0o700)
+        for part in self.parts:
+            if part != self.pg:
+                self._own(part, 0o700)
 
     @staticmethod
     def _own(path: pathlib.Path, mode: int) -> None:
@@ -122,7 +122,7 @@ class Folder:
 
     def purge(self) -> None:
         """Remove the lab. Files that no lab makes are left, and named."""
-        for part in (self.pg, self.redis, self.s3, self.backups, self.kubernetes, self.logs, self.run):
+        for part in self.parts:
             if part.is_dir():
                 shutil.rmtree(part)
         self.lab_json.unlink(missing_ok=True)

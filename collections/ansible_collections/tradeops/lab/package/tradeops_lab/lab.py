@@ -23,14 +23,16 @@ from .part import Part
 from .plan import Plan, load, make, publish, save
 from .postgres import JOBS, PostgreSQL
 from .processes import tail
+from .prometheus import programs as metrics
+from .prometheus.server import Prometheus
 from .redis import Redis
 from .s3 import S3
 from .supervisor import Supervisor
 from .waiting import NotYet, together, wait_for
 from .workers import Simulator, Sink
 
-PARTS: tuple[type[Part], ...] = (PostgreSQL, Redis, S3, Sink, *kubernetes.SERVERS, Simulator, Supervisor)
-OPTIONAL = ("kubernetes",)  # what a lab can be without
+PARTS: tuple[type[Part], ...] = (PostgreSQL, Redis, S3, Sink, *kubernetes.SERVERS, Prometheus, Simulator, Supervisor)
+OPTIONAL = ("kubernetes", "prometheus")  # what a lab can be without
 _KINDS = {kind.name: kind for kind in PARTS}
 _LOCK_BUDGET = 120.0  # seconds
 _LOOK_BUDGET = 5.0  # seconds for a server that is said to run to answer
@@ -73,14 +75,20 @@ class Lab:
             )
         plan = load(self.folder) if self.folder.lab_json.exists() else None
         cluster = "kubernetes" not in without and any(site.kubernetes for site in wanted)
+        scraped = "prometheus" not in without and any(site.metrics for site in wanted)
         if plan:  # it stays what it is
             cluster = plan.get("kubernetes") is not None
+            scraped = plan.get("prometheus") is not None
+        elif scraped and (missing := metrics.missing()):
+            self.tell("prometheus", f"not in this lab: {missing}")
+            scraped = False
         if cluster:  # before anything is locked or started: making them takes minutes on a new machine
             await programs.ensure(lambda text: self.tell("kubernetes", text))
+        parts = {"kubernetes": cluster, "prometheus": scraped}
         with self._locked(create=True):
             self.folder.furnish()
             try:
-                plan, holder = await self._make_plan(known, wanted, explicit=sites is not None, cluster=cluster)
+                plan, holder = await self._make_plan(known, wanted, explicit=sites is not None, parts=parts)
                 self.plan = plan
                 with holder or contextlib.nullcontext():
                     await self._bring_up(plan, holder)
@@ -133,7 +141,12 @@ class Lab:
     # -- the steps of up -----------------------------------------------------------------------------------------------
 
     async def _make_plan(
-        self, known: dict[str, catalogue.Site], wanted: list[catalogue.Site], *, explicit: bool, cluster: bool
+        self,
+        known: dict[str, catalogue.Site],
+        wanted: list[catalogue.Site],
+        *,
+        explicit: bool,
+        parts: dict[str, bool],
     ) -> tuple[Plan, socket.socket | None]:
         """Return the plan, and the claim on its ports unless the sink still holds it."""
         plan, found = load(self.folder), processes.find(self.folder)
@@ -159,12 +172,12 @@ class Lab:
                     raise LabError(_TAKEN.format(part="sink", port=plan["first_port"]))
                 return plan, holder
         holder = ports.claim(plan["first_port"] if plan else None)
-        return make(self.folder.name, wanted, holder.getsockname()[1], plan, kubernetes=cluster), holder
+        return make(self.folder.name, wanted, holder.getsockname()[1], plan, **parts), holder
 
     async def _bring_up(self, plan: Plan, holder: socket.socket | None) -> None:
         postgresql, redis, s3 = PostgreSQL(self.folder, plan), Redis(self.folder, plan), S3(self.folder, plan)
         sink, simulator = Sink(self.folder, plan), Simulator(self.folder, plan)
-        supervisor = Supervisor(self.folder, plan)
+        supervisor, prometheus = Supervisor(self.folder, plan), Prometheus(self.folder, plan)
         sink.holder = holder
         postgresql.locate()
         redis.locate()
@@ -186,7 +199,7 @@ class Lab:
                 await together(*(self._ensure(kind(self.folder, plan)) for kind in stage if kind.wanted(plan)))
 
         # The processes of the supervisor wait for the simulator.
-        others = [self._ensure(part) for part in (s3, sink, supervisor) if part.wanted(plan)]
+        others = [self._ensure(part) for part in (s3, sink, supervisor, prometheus) if part.wanted(plan)]
         await together(platforms(), cluster(), *others)
 
     async def _ensure(self, part: Part, *, anew: bool = False) -> None:

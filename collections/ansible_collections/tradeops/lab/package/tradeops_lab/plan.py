@@ -62,6 +62,13 @@ class SitePostgresPlan(PostgresPlan):
     archive: Archive
 
 
+class MetricsPlan(t.TypedDict):
+    """Where a site is scraped, and which of its counters have a past."""
+
+    url: str
+    counters: list[str]
+
+
 class SitePlan(t.TypedDict):
     """``postgresql`` and ``redis``: the servers of its own, for a site that has any."""
 
@@ -75,6 +82,7 @@ class SitePlan(t.TypedDict):
     namespace: t.NotRequired[str]  # in the cluster
     postgresql: t.NotRequired[SitePostgresPlan]
     redis: t.NotRequired[RedisPlan]
+    metrics: t.NotRequired[MetricsPlan]
 
 
 class S3Plan(t.TypedDict):
@@ -114,6 +122,10 @@ class KubernetesPlan(t.TypedDict):
     folder: str
 
 
+class PrometheusPlan(t.TypedDict):
+    url: str
+
+
 class Plan(t.TypedDict):
     name: str
     first_port: int
@@ -124,6 +136,7 @@ class Plan(t.TypedDict):
     backup: BackupPlan
     sink: SinkPlan
     kubernetes: KubernetesPlan | None
+    prometheus: PrometheusPlan | None
     sites: dict[str, SitePlan]
 
 
@@ -132,8 +145,18 @@ BUCKET = "backups"
 S3_PORTS = ("s3", "s3.grpc", "filer", "filer.grpc", "master", "master.grpc", "volume", "volume.grpc")
 
 
-def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, kubernetes: bool = False) -> Plan:
-    """Return a new plan on the block of ports that begins at ``first_port``, with ``kubernetes`` for the sites in it.
+def make(
+    name: str,
+    sites: list[Site],
+    first_port: int,
+    before: Plan | None,
+    *,
+    kubernetes: bool = False,
+    prometheus: bool = False,
+) -> Plan:
+    """Return a new plan on the block of ports that begins at ``first_port``.
+
+    ``kubernetes``: with a cluster for the sites in it; ``prometheus``: with one for the sites that have metrics.
 
     Passwords of the servers, and secrets and databases of sites, stay what they were in ``before``.
     """
@@ -157,6 +180,7 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, 
         backup=before["backup"] if before else _backup(),
         sink=SinkPlan(http=url["sink"], smtp=Smtp(host=HOST, port=smtp)),
         kubernetes=_cluster(ports, before) if kubernetes else None,
+        prometheus=PrometheusPlan(url=f"http://{HOST}:{next(ports)}") if prometheus else None,
         sites={},
     )
     old = before["sites"] if before else {}
@@ -180,6 +204,9 @@ def make(name: str, sites: list[Site], first_port: int, before: Plan | None, *, 
         if in_cluster:
             plan["sites"][site.name]["services"]["kubernetes"] = f"https://{HOST}:{next(ports)}"
             plan["sites"][site.name]["namespace"] = site.name
+        if prometheus and site.metrics:
+            scraped = MetricsPlan(url=f"{services[site.metrics]}/metrics", counters=list(site.counters))
+            plan["sites"][site.name]["metrics"] = scraped
         if site.dedicated:
             _dedicate(plan, site.name, ports, old.get(site.name))
     if next(ports) > first_port + BLOCK:

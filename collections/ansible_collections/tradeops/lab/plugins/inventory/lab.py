@@ -19,6 +19,8 @@ description:
   - Where its backups go is in C(tradeops_backup_stores), whom they are encrypted for in C(tradeops_backup_recipients),
     and the keys for that are in its secrets. The programs of the databases are in the folders
     C(tradeops_postgresql_bin) and C(tradeops_redis_bin).
+  - Where the metrics of a site are kept is in C(tradeops_prometheus), with what selects its series; only where the lab
+    has a Prometheus.
   - The files that a site has are in C(tradeops_models_dir), C(tradeops_config_dir), C(tradeops_data_dir) and
     C(tradeops_logs_dir).
   - A site that lives in the cluster of the lab has its namespace in C(tradeops_namespace), the API server among its
@@ -115,11 +117,11 @@ class InventoryModule(BaseInventoryPlugin):
         if role in _ROLE_GROUPS:
             self.inventory.add_group(role)
             self.inventory.add_child(role, name)
-        for key, value in host_variables(site, lab).items():
+        for key, value in host_variables(name, site, lab).items():
             self.inventory.set_variable(name, key, value)
 
 
-def host_variables(site: dict[str, t.Any], lab: dict[str, t.Any]) -> dict[str, t.Any]:
+def host_variables(name: str, site: dict[str, t.Any], lab: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return the variables of one site of lab.json. A site that others joined to the lab may have no databases."""
     variables = {
         "ansible_connection": "local",
@@ -147,6 +149,8 @@ def host_variables(site: dict[str, t.Any], lab: dict[str, t.Any]) -> dict[str, t
         variables["tradeops_redis"] = {"host": server["host"], "port": server["port"], "db": site["redis_db"]}
         variables["tradeops_redis_bin"] = server["bin"]
         variables["tradeops_secrets"]["redis_password"] = server["password"]
+    if "metrics" in site:
+        variables["tradeops_prometheus"] = {"url": lab["prometheus"]["url"], "series": f'{{site="{name}"}}'}
     variables["tradeops_backup_stores"] = backup_stores(lab)
     variables["tradeops_backup_recipients"] = [lab["backup"]["recipient"]]
     variables["tradeops_secrets"] |= {

@@ -102,7 +102,7 @@ class Verifier:
 
     def _compare(self, component: Component, done: Verified) -> None:
         """Compare what was read with what the manifest counted. Raises Damaged."""
-        for name in ("files", "objects"):
+        for name in ("files", "objects", "queries"):
             wanted, found = component.facts.get(name), done.facts.get(name)
             wanted = len(wanted) if isinstance(wanted, list) else wanted
             if wanted is not None and found is not None and wanted != found:
@@ -166,8 +166,10 @@ class Verifier:
         with self._reading(item) as reading:
             if plain.endswith(".tar"):
                 done.facts["files"] = done.facts.get("files", 0) + members(reading, plain)
-            elif plain.endswith((".json", ".jsonl")):
+            elif plain.endswith(".json"):
                 parsed(reading, plain)
+            elif plain.endswith(".jsonl"):
+                done.facts["queries"] = ranges(reading, plain)
             elif plain.endswith((".yml", ".yaml")):
                 done.facts["objects"] = done.facts.get("objects", 0) + documents(reading, plain)
             reading.drain()
@@ -221,20 +223,33 @@ def documents(source: t.Iterable[bytes], name: str) -> int:
 
 
 def parsed(source: t.Iterable[bytes], name: str) -> None:
-    """Parse a JSON document, or one in each line of a ``.jsonl``. Raises Damaged."""
+    """Parse a JSON document. Raises Damaged."""
     try:
-        if name.endswith(".json"):
-            json.loads(b"".join(source))
-            return
-        rest = b""
-        for piece in source:
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                json.loads(line)
-        if rest.strip():
-            json.loads(rest)
+        json.loads(b"".join(source))
     except ValueError as exc:
         raise Damaged(f"{name} is no JSON that can be read: {exc}.") from exc
+
+
+def ranges(source: t.Iterable[bytes], name: str) -> dict[str, dict[str, int]]:
+    """Read ranges of metrics, a query a line, and return how many series and samples each has. Raises Damaged."""
+    found: dict[str, dict[str, int]] = {}
+    try:
+        for line in _lines(source):
+            asked = json.loads(line)
+            samples = [float(value) for one in asked["series"] for _moment, value in one["values"]]
+            found[asked["query"]] = {"series": len(asked["series"]), "samples": len(samples)}
+    except (ValueError, TypeError, KeyError) as exc:
+        raise Damaged(f"{name} has no ranges of metrics that can be read: {exc}.") from exc
+    return found
+
+
+def _lines(source: t.Iterable[bytes]) -> t.Iterator[bytes]:
+    rest = b""
+    for piece in source:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
 
 
 def subset(ids: t.Sequence[str], wanted: str, today: int) -> list[str]:

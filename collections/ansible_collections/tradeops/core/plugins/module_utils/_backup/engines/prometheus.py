@@ -5,7 +5,7 @@
 """Ranges of metrics from the HTTP API of a Prometheus, as JSON lines: one query a line, with its series.
 
 A query is asked in parts that are small enough for the server to answer whole; the parts of a series are joined again.
-A query without data is a failure: an empty archive looks like one that was never needed.
+A query without data is a failure: an empty archive looks like one that was never needed. Moments without data are told.
 """
 
 from __future__ import annotations
@@ -83,6 +83,12 @@ class Prometheus:
                             "of it is kept"
                         )
                     counts[query] = {"series": len(series), "samples": samples}
+                    asked_for = round((end - begin) / step) + 1
+                    kept = len({moment for one in series.values() for moment, _value in one["values"]})
+                    if kept < asked_for:
+                        capture.note(
+                            f"{query} has data for {kept} of {asked_for} moments from {iso(begin)} to {iso(end)}"
+                        )
                     line = {"query": query, "start": begin, "end": end, "step": step, "series": list(series.values())}
                     sink.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         finally:

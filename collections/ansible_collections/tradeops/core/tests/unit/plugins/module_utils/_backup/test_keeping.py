@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
 from ansible_collections.tradeops.core.plugins.module_utils._backup.trial import TOOLS
-from ansible_collections.tradeops.core.plugins.module_utils._backup.verify import documents, members, subset
+from ansible_collections.tradeops.core.plugins.module_utils._backup.verify import documents, members, ranges, subset
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Damaged, InputError
 from ansible_collections.tradeops.core.tests.unit.written_sets import Ground
 
@@ -289,3 +289,18 @@ def test_documents_are_parsed() -> None:
     assert documents([b"---\na: 1\n---\n", b"b: 2\n"], "objects.yml") == 2
     with pytest.raises(Damaged, match="is no YAML"):
         documents([b"a: [1"], "objects.yml")
+
+
+def test_ranges_of_metrics_are_counted() -> None:
+    series = [
+        {"metric": {"site": "a"}, "values": [[0, "1"], [300, "2"]]},
+        {"metric": {"site": "b"}, "values": [[0, "NaN"]]},
+    ]
+    lines = [json.dumps({"query": query, "series": series}).encode() for query in ("orders", "trades")]
+    text = b"\n".join([*lines, b""])
+    counted = {"series": 2, "samples": 3}
+    for pieces in ([text], [text[at : at + 7] for at in range(0, len(text), 7)], [text.rstrip()]):
+        assert ranges(pieces, "ranges.jsonl") == {"orders": counted, "trades": counted}
+    for broken in (b"{", b"[]", b'{"query": "orders"}', text.replace(b'"2"', b'"two"'), text[:-9]):
+        with pytest.raises(Damaged, match=r"ranges\.jsonl has no ranges of metrics that can be read"):
+            ranges([broken], "ranges.jsonl")

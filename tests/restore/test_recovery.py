@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
+import subprocess
 import sys
 import time
 import typing as t
 
+import psycopg
 import pytest
 from restoring import SITE, Result, Site, until
 
@@ -119,9 +121,9 @@ def test_what_cannot_be_reached_or_stopped_changes_nothing(site: Site, physical:
     assert not list(pathlib.Path(site.server["data"]).parent.glob("*restoring*"))
 
 
-@pytest.mark.parametrize("moment", ["fetched"])
+@pytest.mark.parametrize("moment", ["fetched", "stopped", "exchanged"])
 def test_a_recovery_that_is_killed_is_gone_on_with(site: Site, physical: dict[str, t.Any], moment: str) -> None:
-    """Once the folders are exchanged its server may be stopped: the next restore starts it, then recovers anew."""
+    """From the moment at which it stops the server, its API knows nothing: the next restore starts it before it looks."""
     backup(site, physical)
     with site.session() as session:
         wanted = session.execute(COUNT).fetchone()
@@ -131,15 +133,46 @@ def test_a_recovery_that_is_killed_is_gone_on_with(site: Site, physical: dict[st
     options: dict[str, t.Any] = {**physical, "parts": PARTS, "at": target.isoformat(), "what": "database"}
     parent = pathlib.Path(site.server["data"]).parent
     started = site.start(**options)
-    pattern = "data.restoring-*/PG_VERSION" if moment == "fetched" else "data.before-*"
+    pattern = {"fetched": "data.restoring-*/PG_VERSION", "stopped": ".data.stopped.json", "exchanged": "data.before-*"}[
+        moment
+    ]
     until(lambda: any(parent.glob(pattern)) or started.child.poll() is not None, 120)
     started.child.kill()
     started.child.wait()
     assert (parent / "data" / "PG_VERSION").is_file()
     copies = len(list(parent.glob("data.before-*")))
-    assert copies == (0 if moment == "fetched" else 1)
+    assert copies == (1 if moment == "exchanged" else 0)
+    if moment != "fetched":
+        planned = site.restore(check_mode=True, **options)
+        assert (planned["result"], planned["changed"]) == ("refused", False)
+        assert "A restore starts it first" in planned["msg"]
     result = site.restore(**options)
-    assert result["result"] == "proven", result["msg"]
+    assert result["result"] == "proven", (result["msg"], result["notes"])
+    assert (moment == "fetched") is not any("was started again" in note for note in result["notes"])
+    assert not list(parent.glob(".data.*"))
     assert site.rows(COUNT) == [wanted]
     assert not list(parent.glob("*restoring*"))
     assert len(list(parent.glob("data.before-*"))) == copies + 1
+
+
+def test_a_server_that_somebody_else_stopped_is_left_to_them(site: Site, physical: dict[str, t.Any]) -> None:
+    """Without the note of a restore nobody knows why it is stopped, and the guard sees a site that it knows nothing of."""
+    supervisor = physical["postgresql_server"]["supervisor"]
+    control = [supervisor["supervisorctl"], "-c", supervisor["config"]]
+    name = physical["postgresql_server"]["service"]
+    subprocess.run([*control, "stop", name], check=True, capture_output=True, timeout=60)
+    try:
+        result = site.restore(**physical, parts=PARTS, what="database")
+        assert (result["result"], result["changed"]) == ("refused", False)
+        assert "whether it trades is unknown" in result["msg"]
+        assert not (pathlib.Path(site.server["data"]) / "postmaster.pid").exists()
+    finally:
+        subprocess.run([*control, "start", name], check=True, capture_output=True, timeout=60)
+        until(lambda: _answers(site))
+
+
+def _answers(site: Site) -> bool:
+    try:
+        return bool(site.rows("SELECT 1"))
+    except psycopg.Error:
+        return False

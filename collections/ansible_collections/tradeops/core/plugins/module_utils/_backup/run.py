@@ -59,7 +59,8 @@ ENGINES = ArgumentSpec(
 
 @dataclasses.dataclass
 class Run:
-    """One verb on the sets of one site. ``more`` is added to its result."""
+    """One verb on the sets of one site. ``more`` is added to its result. ``touched``: something was done before what
+    was asked for, and stays done also when that is refused."""
 
     site: str
     gate: Gate
@@ -68,6 +69,7 @@ class Run:
     tell: Tell
     seen: list[Seen] = dataclasses.field(default_factory=list)
     more: Parameters = dataclasses.field(default_factory=dict)
+    touched: bool = False
     time: Deadline = dataclasses.field(default_factory=lambda: Deadline(float("inf")))
 
     def outcome(
@@ -137,7 +139,7 @@ def execute(
         found = run.outcome(capability, "", [], before={}, after={}, problems=[str(exc).removeprefix(f"{site}: ")])
         found.msg = f"{site}: {str(exc).removeprefix(f'{site}: ')}"
         found.result = t.cast(Result, exc.result)
-        found.changed = False
+        found.changed = run.touched
     finally:
         gate.close()
     return {**found.cleaned(redactor.clean).to_result(), **redactor.clean(run.more)}

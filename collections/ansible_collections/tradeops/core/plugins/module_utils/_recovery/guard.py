@@ -9,12 +9,27 @@ from __future__ import annotations
 import typing as t
 
 from .._common.errors import Refused
+from .._common.waiter import Deadline, poll
 from .._platform.door import execute
 from .._platform.registry import VERBS
 from .._platform.states import UNKNOWN
 
 _QUIET = ("halted", "flat", "stopped")
 Said = dict[str, t.Any]
+
+
+class Unknown(Refused):
+    """Nobody can say whether the site trades."""
+
+
+def ensure_quiet_again(site: str, given: t.Mapping[str, t.Any], budget: float) -> str:
+    """Do as ``ensure_quiet``, and give a platform that was without its database time to say how it is."""
+    for _attempt in poll(Deadline(budget)):
+        try:
+            return ensure_quiet(site, given)
+        except Unknown as exc:
+            problem = exc
+    raise problem
 
 
 def ensure_quiet(site: str, given: t.Mapping[str, t.Any]) -> str:
@@ -40,7 +55,8 @@ def ensure_quiet(site: str, given: t.Mapping[str, t.Any]) -> str:
     else:
         text = f"{site}: it is {state}, and data are not exchanged under a site that trades. Stop it first: "
         text += "playbooks/emergency_stop.yml."
-    raise Refused(f"{text} Nothing was touched.", method="read", path="trading", sent=False)
+    kind = Unknown if state == UNKNOWN else Refused
+    raise kind(f"{text} Nothing was touched.", method="read", path="trading", sent=False)
 
 
 def _ask(verb: str, given: t.Mapping[str, t.Any], more: Said) -> Said:

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import typing as t
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
@@ -65,7 +66,7 @@ class Place:
             os.rename(self.beside, self.before)
         else:
             os.rename(self.beside, self.path)
-        self._sync()
+        sync(self.path.parent)
         self._note.unlink()
 
     def undo(self) -> None:
@@ -75,7 +76,7 @@ class Place:
             os.rename(self.before, self.beside)
         else:
             os.rename(self.path, self.beside)
-        self._sync()
+        sync(self.path.parent)
 
     def discard(self) -> None:
         if os.path.lexists(self.beside):
@@ -83,17 +84,27 @@ class Place:
         self._note.unlink(missing_ok=True)
 
     def _write_note(self, inode: int | None) -> None:
-        scratch = self._note.with_suffix(".new")
-        scratch.write_text(json.dumps({"inode": inode}), encoding="utf-8")
-        os.replace(scratch, self._note)
-        self._sync()
+        put_note(self._note, {"inode": inode})
 
-    def _sync(self) -> None:
-        handle = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+
+def put_note(path: pathlib.Path, note: dict[str, t.Any]) -> None:
+    """Write a small note so that it is there whole or not at all, whatever happens."""
+    scratch = path.with_suffix(".new")
+    with scratch.open("w", encoding="utf-8") as file:
+        json.dump(note, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+    sync(path.parent)
+
+
+def sync(folder: pathlib.Path) -> None:
+    """Let the names in a folder survive a crash of the machine."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def exchange(one: pathlib.Path, other: pathlib.Path) -> None:

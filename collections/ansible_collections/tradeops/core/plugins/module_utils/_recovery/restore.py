@@ -24,8 +24,9 @@ from .._common.errors import InputError, Refused, TradeopsError, Unproven
 from .._common.outcome import Object, Outcome, Result, Seen
 from .._common.times import iso
 from .back import Back, Part, room_of
-from .guard import ensure_quiet
+from .guard import ensure_quiet, ensure_quiet_again
 from .parts import PARTS
+from .parts.physical import bring_back
 from .plan import PHYSICAL, Plan, left_out, plan, selected
 from .wish import PARTS as WHAT
 from .wish import At, parse_at
@@ -62,7 +63,9 @@ def ensure_restored(run: Run, given: Parameters) -> Outcome:
     at = parse_at(run.site, given["at"])
     options = _options(run.site, given["components"])
     to_moment = _to_moment(run.site, at, options, given["what"])
-    state = ensure_quiet(run.site, given)
+    # Whoever looks at a site whose database a killed restore had stopped sees nothing.
+    again = [bring_back(run, given, engine) for engine in sorted(_servers(options))]
+    state = ensure_quiet_again(run.site, given, given["wait_timeout"]) if any(again) else ensure_quiet(run.site, given)
     _saw(run, "trading state", "GET", given["profile"], {"state": state})
     store, manifest = _chosen(run, given, given["id"], at, to_moment=to_moment)
     chosen = selected(run.site, manifest, given["what"], given["parts"], given["only"], to_moment=to_moment)
@@ -173,7 +176,7 @@ def _unchanged(run: Run, manifest: Manifest, made: Plan, exc: TradeopsError) -> 
     found = run.outcome(
         "restore", f"{manifest.id} in place", [], before=made.before, after=made.before, problems=[text]
     )
-    found.result, found.changed = t.cast(Result, exc.result), False
+    found.result, found.changed = t.cast(Result, exc.result), run.touched
     found.msg = f"{found.msg.rstrip('.')}. {_UNTOUCHED}"
     return found
 
@@ -244,13 +247,18 @@ def _ended(one: Listed) -> dt.datetime:
 
 def _to_moment(site: str, at: At, options: t.Mapping[str, Parameters], what: str) -> bool:
     """Whether a server is to be recovered from its log. Raises InputError where it would have to be and has none."""
-    physical = any(option.get("engine") in PHYSICAL for option in options.values()) and what in ("full", "database")
+    physical = bool(_servers(options)) and what in ("full", "database")
     if at.log_only and not physical:
         raise InputError(
             f"{site}: {at.kind}:{at.text} is a place in the log of a server, and tradeops_backup_components has no "
             f"barman or pgbackrest, or restore_what is {what!r}. Ask for a set, a date or a time instead. {_UNTOUCHED}"
         )
     return physical and at.kind in ("time", "lsn", "name")
+
+
+def _servers(options: t.Mapping[str, Parameters]) -> set[str]:
+    """Return the engines of base backups that the site has components of."""
+    return {option["engine"] for option in options.values()} & set(PHYSICAL)
 
 
 def _options(site: str, components: t.Sequence[Parameters]) -> dict[str, Parameters]:

@@ -13,7 +13,7 @@ import typing as t
 from .._backup import programs
 from .._backup.engines.physical import Server
 from .._common.errors import InputError, Unproven
-from .._common.waiter import Deadline, wait_until
+from .._common.waiter import Deadline, poll, wait_until
 
 _BUDGET = 120.0  # s to stop or to start
 
@@ -39,6 +39,20 @@ class Service:
         self._run("start")
         if not wait_until(answers, bool, Deadline(_BUDGET))[0]:
             raise Unproven(f"{self.site}: {self.name} was started, and its server does not answer after {_BUDGET:g} s")
+
+    def settled(self, answers: t.Callable[[], bool]) -> bool:
+        """Wait until the server is there or gone, for somebody may have told it to stop or to start; return which.
+
+        Raises Unproven when it is neither.
+        """
+        for _attempt in poll(Deadline(_BUDGET)):
+            if self.running is None:
+                return False
+            if answers():
+                return True
+        raise Unproven(
+            f"{self.site}: {self.name} runs (process {self.running}) and does not answer after {_BUDGET:g} s"
+        )
 
     @property
     def running(self) -> int | None:

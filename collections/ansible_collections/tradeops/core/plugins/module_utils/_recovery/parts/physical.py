@@ -12,21 +12,23 @@ from __future__ import annotations
 import pathlib
 import typing as t
 
-from ..._backup import recovery
+from ..._backup import recovery, scratch
 from ..._backup.engine import Base
 from ..._backup.engines import barman, pgbackrest
 from ..._backup.engines.physical import Server, Tool, arrived, flushed
 from ..._backup.engines.postgresql import connect, fingerprints, settings_of
 from ..._backup.manifest import Artefact, Component
+from ..._backup.run import Run
 from ..._backup.wal import Target as Moment
 from ..._backup.wal import check_target, choose
-from ..._common.errors import CallError, Refused, TradeopsError
+from ..._common.errors import CallError, LeaseHeld, Refused, TradeopsError
 from ..._common.outcome import Object
 from ..._common.waiter import Deadline, poll
 from ..back import Back, room_of
 from ..places import Place
 from ..plan import Target
 from ..service import Service
+from ..stopped import Note, Stopped
 
 _TOLD = 20.0  # s after which a server has told of what was deleted
 _DELETED = """
@@ -47,6 +49,7 @@ class Physical:
         self.tool = _OPENED[component.engine](back.site, back.given, back.folder)
         self.data = self.server.data
         self.place = Place(self.data, back.set_id)
+        self.note = Note(self.data)
         self.moment, self.wanted_base = _moment(back, component, options)
         self.reached: recovery.Reached | None = None
         self._rows: dict[str, int] = {}
@@ -97,7 +100,7 @@ class Physical:
             self.back.note(f"{self.service.name} was stopped, and is started")
             state = recovery.controldata(self.back.given.get("postgresql_bin"), self.data)
             self._push_history(int(state["Latest checkpoint's TimeLineID"]))
-            self.service.start(self._answers)
+            self._start()
 
     def prepare(self) -> None:
         back = self.back
@@ -124,6 +127,8 @@ class Physical:
 
     def switch(self) -> None:
         """Exchange the folders while nothing runs. What fails then is taken back, so that a server runs again."""
+        inode = self.place.beside.stat().st_ino
+        self.note.write(self.back.given.get("operation") or "(of no name)", self.back.set_id, inode)
         self.service.stop()
         try:
             self.place.switch()
@@ -134,7 +139,7 @@ class Physical:
             self._back_again()
             raise Refused(f"{self.data}: {exc}", method="rename", path=str(self.data), sent=False) from exc
         try:
-            self.service.start(self._answers)
+            self._start()
         except TradeopsError:
             self.undo()
             raise
@@ -148,7 +153,7 @@ class Physical:
             self.place.undo()
             self._switched = False
         if self.data.exists():
-            self.service.start(self._answers)
+            self._start()
 
     def prove(self) -> list[Object]:
         """Ask the server itself where it stands, and take the base backup that the new timeline needs."""
@@ -203,6 +208,9 @@ class Physical:
     def _bring_up_to_date(self, base: Base) -> None:
         """Let the live server send what it has of the log; where it does not live, the archive is what there is."""
         try:
+            with connect(self.back.site, self.back.given, self.server.database) as session:
+                # A recovery stops at the first transaction after its target. A site that rests has none: here it is.
+                session.execute("SELECT txid_current()")
             _now, _lsn, segment = flushed(self.back, self.server)
         except CallError as exc:
             self.back.note(f"the live server does not answer; the log ends where it was last archived: {exc}")
@@ -210,16 +218,12 @@ class Physical:
         arrived(self.back, self.tool, base, segment)
 
     def _push_history(self, timeline: int) -> None:
-        file = recovery.history(self.data, timeline)
-        if file.exists():
-            self.tool.push(file)
+        push_history(self.tool, self.data, timeline)
 
-    def _answers(self) -> bool:
-        try:
-            with connect(self.back.site, self.back.given) as session:
-                return bool(session.execute("SELECT NOT pg_is_in_recovery() AS yes").fetchone()["yes"])
-        except CallError:
-            return False
+    def _start(self) -> None:
+        """Start the server; from then on nobody has to bring it back."""
+        self.service.start(lambda: answers(self.back.site, self.back.given))
+        self.note.remove()
 
     def _protected(self) -> Object:
         """Take the first base backup of the new timeline: until there is one, the way back leads over the old one."""
@@ -228,6 +232,70 @@ class Physical:
         except TradeopsError as exc:
             return Object("base backup", "backup", None, None, "refused", f"take one at once: {exc}")
         return Object("base backup", "backup", None, {"id": base.id, "timeline": base.timeline}, "proven")
+
+
+def bring_back(run: Run, given: t.Mapping[str, t.Any], engine: str) -> bool:
+    """Start a server again that a killed restore had stopped; return whether there was one. Raises TradeopsError.
+
+    Only a server of which the note beside its folder says so: one that somebody else has stopped is theirs.
+    """
+    server = Server.of(run.site, given, engine)
+    note = Note(server.data)
+    stopped = note.read()
+    if stopped is None:
+        return False
+    service = Service(run.site, server)
+    who = f"{service.name} was stopped by {stopped}"
+    if stopped.alive:
+        raise LeaseHeld(f"{run.site}: {who}, and that is still at it. Wait until it ends.")
+    if run.gate.check_mode:
+        raise Refused(
+            f"{run.site}: {who}, which was killed. A restore starts it first; to see a plan now, start it by hand and "
+            f"remove {note.path}. Nothing was touched.",
+            method="start",
+            path=service.name,
+            sent=False,
+        )
+    step = {"action": "start", "method": "start", "path": service.name, "service": engine, "why": who}
+    run.gate.write([step], lambda: _started_again(run, given, engine, service, stopped))
+    note.remove()
+    run.touched = True
+    return True
+
+
+def _started_again(run: Run, given: t.Mapping[str, t.Any], engine: str, service: Service, stopped: Stopped) -> None:
+    """Start a server with the folder that is in place, and say which that is."""
+    recovered = service.data.exists() and service.data.stat().st_ino == stopped.inode
+    run.tell(f"{run.site}: {service.name} was stopped by {stopped}, which was killed: starting it")
+    if recovered:
+        # As a switch does it: before the server is on its timeline, so that no other recovery can take its number.
+        state = recovery.controldata(given.get("postgresql_bin"), service.data)
+        with scratch.folder(given["scratch_dir"]) as place:
+            tool = _OPENED[engine](run.site, dict(given), place)
+            push_history(tool, service.data, int(state["Latest checkpoint's TimeLineID"]))
+    if not service.settled(lambda: answers(run.site, given)):
+        service.start(lambda: answers(run.site, given))
+    was = f"{run.site}: {service.name} had been stopped by {stopped}, which was killed; it was started again"
+    if recovered:
+        run.gate.note(f"{was}, with what that restore had recovered: a base backup of its new timeline is due")
+    else:
+        run.gate.note(f"{was}, with what was there before that restore")
+
+
+def push_history(tool: Tool, data: pathlib.Path, timeline: int) -> None:
+    """Put the file that tells of a timeline into the archive. The first timeline has none."""
+    file = recovery.history(data, timeline)
+    if file.exists():
+        tool.push(file)
+
+
+def answers(site: str, given: t.Mapping[str, t.Any]) -> bool:
+    """Whether the server of a site takes sessions, and writes."""
+    try:
+        with connect(site, given) as session:
+            return bool(session.execute("SELECT NOT pg_is_in_recovery() AS yes").fetchone()["yes"])
+    except CallError:
+        return False
 
 
 def _moment(back: Back, component: Component, options: t.Mapping[str, t.Any]) -> tuple[Moment, str]:

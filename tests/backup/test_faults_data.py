@@ -259,3 +259,42 @@ def test_a_clock_that_was_ahead(site: Site) -> None:
     done = site.run("backup_retention", retention=policy, confirm=site.name)
     assert not done["failed"], done
     assert site.counted() == sorted([future, kept[-1]]), done
+
+
+def test_a_set_of_a_clock_that_is_ahead_is_not_the_latest(site: Site) -> None:
+    site.fill(1)
+    wanted = site.take()["backup_id"]
+    with site.session() as session:
+        session.execute("INSERT INTO noise VALUES (-1, 'of later')")
+    future = site.take(prefix=site.set_clock(3600))["backup_id"]
+    assert future > wanted
+    info = site.run("backup_info")
+    assert info["latest"]["id"] == wanted
+    assert "it says that it began in the future" in next(row for row in info["rows"] if row["id"] == future)["problem"]
+    verified = site.run("backup_verify", level="hashes")
+    assert not verified["failed"] and any(f"passed over {future}" in note for note in verified["notes"])
+    restored = site.restore("latest")
+    assert restored["result"] == "proven", restored
+    assert any(f"passed over {future}" in note for note in restored["notes"]), restored["notes"]
+    with site.session() as session:
+        assert session.execute("SELECT count(*) FROM noise WHERE id = -1").fetchone() == (0,)
+    named = site.restore(future)
+    assert named["result"] == "proven" and any("in the future" in note for note in named["notes"]), named
+    with site.session() as session:
+        assert session.execute("SELECT count(*) FROM noise WHERE id = -1").fetchone() == (1,)
+
+
+def test_a_clock_that_is_set_back_during_a_backup(site: Site) -> None:
+    site.fill(8)
+    run = site.begin("backup", prefix=site.set_clock(0))
+    run.until(lambda: site.stored() >= 1 << 18)
+    site.set_clock(-3600)
+    result = run.end()
+    assert result["result"] == "proven", result
+    assert any("the clock of this machine was set by -3600" in note for note in result["notes"]), result["notes"]
+    made = result["set"]
+    times = [made["started"], *(part[name] for part in made["components"] for name in ("started", "ended"))]
+    assert [*times, made["ended"]] == sorted([*times, made["ended"]])
+    assert made["clock"] == pytest.approx(-3600, abs=1)
+    (row,) = site.run("backup_info")["rows"]
+    assert "the clock was set by -3600" in row["problem"]

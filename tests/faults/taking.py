@@ -138,6 +138,14 @@ class Site:
         assert result["result"] == "proven", result
         return result
 
+    def set_clock(self, seconds: float) -> list[str]:
+        """Set the clock of the runs that have what is returned as their ``prefix``, also while they run."""
+        file = self.work / "clock"
+        scratch = file.with_suffix(".new")
+        scratch.write_text(str(seconds))
+        scratch.replace(file)
+        return ["env", f"TEST_CLOCK={file}"]
+
     def begin(self, verb: str, *, check_mode: bool = False, prefix: t.Sequence[str] = (), **changes: t.Any) -> Run:
         given = {**self.given, "lease_dir": str(self.work / "leases"), **changes}
         given["secrets"] = {**self.given["secrets"], **changes.get("secrets", {})}

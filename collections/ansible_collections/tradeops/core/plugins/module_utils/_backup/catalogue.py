@@ -56,6 +56,7 @@ class Facts:
     stores: dict[str, str]
     objects: int
     size: int
+    clock: float = 0.0
 
 
 @dataclasses.dataclass
@@ -112,7 +113,16 @@ class Listed:
         said = [f"{copy.store}: {copy.flaw}" for copy in self.copies.values() if copy.flaw]
         if self.facts and self.usable:
             said += [f"{name}: {fate}" for name, fate in self.facts.stores.items() if fate != "stored"]
+        if self.facts and self.facts.clock:
+            said.append(f"the clock was set by {self.facts.clock:+g} s while it was made: its times may be wrong")
+        if self.ahead:
+            said.append("it says that it began in the future: a clock was wrong")
         return "; ".join(dict.fromkeys(said))
+
+    @property
+    def ahead(self) -> bool:
+        """Whether it says that it began in the future: then nobody knows whether it is the newest one."""
+        return self.taken > dt.datetime.now(dt.UTC)
 
     @property
     def held(self) -> str:
@@ -211,7 +221,7 @@ class Catalogue:
                 self._fill_one(one)
                 for copy in one.copies.values():
                     _judge(copy, one.facts)
-                if one.usable and one.reached(level) and one.taken <= dt.datetime.now(dt.UTC):
+                if one.usable and one.reached(level) and not one.ahead:
                     return one
         return None
 
@@ -350,6 +360,7 @@ def facts_of(manifest: Manifest) -> Facts:
         stores=dict(manifest.stores),
         objects=len(artefacts),
         size=sum(artefact.stored.size for artefact in artefacts),
+        clock=manifest.clock,
     )
 
 
@@ -364,6 +375,7 @@ def choose(
     """Return one set: by its id, by a day (UTC, ``2026-11-26``), or the latest one that is usable. Raises InputError.
 
     ``before``: only what was taken until then; ``kind``: only sets of this type; ``component``: only with this one.
+    A set that says it began in the future is only found by its id; ``passed_over`` tells of those.
     """
     if ID.fullmatch(wanted):
         found = next((one for one in sets if one.id == wanted), None)
@@ -386,6 +398,7 @@ def choose(
         one
         for one in sets
         if one.usable
+        and not one.ahead
         and (day is None or one.taken.date() == day)
         and (before is None or one.taken <= before)
         and (not kind or one.type == kind)
@@ -398,8 +411,20 @@ def choose(
             f"taken until {told(before)}" if before else "",
             f"with the component {component}" if component else "",
         ]
-        raise InputError(f"there is no set {' '.join(filter(None, [*limits, 'that can be used']))}; {_newest(sets)}.")
+        over = "".join(f"; {text}" for text in passed_over(sets))
+        limits.append("that can be used")
+        raise InputError(f"there is no set {' '.join(filter(None, limits))}; {_newest(sets)}{over}.")
     return max(fitting, key=lambda one: one.id)
+
+
+def passed_over(sets: t.Iterable[Listed]) -> list[str]:
+    """Say which sets ``choose`` does not take for the latest, and why."""
+    return [
+        f"passed over {one.id}: it says that it began in the future, so the clock of its machine is wrong, or "
+        "ours is; name it by its id if it is the one"
+        for one in sets
+        if one.usable and one.ahead
+    ]
 
 
 def rank(level: str) -> int:
@@ -424,7 +449,7 @@ def told(moment: dt.datetime) -> str:
 
 
 def _newest(sets: t.Sequence[Listed]) -> str:
-    usable = [one.id for one in sets if one.usable]
+    usable = [one.id for one in sets if one.usable and not one.ahead]
     return f"the newest that can be used: {', '.join(usable[-3:])}" if usable else "none can be used"
 
 

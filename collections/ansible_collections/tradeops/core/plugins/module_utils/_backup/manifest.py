@@ -77,7 +77,10 @@ class Component:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """One backup set. ``stores``: what became of it in each store that was asked for, ``stored`` or why not."""
+    """One backup set. ``stores``: what became of it in each store that was asked for, ``stored`` or why not.
+
+    ``clock``: by how many seconds the machine's clock was set while it was made; its times are those of before.
+    """
 
     id: str
     site: str
@@ -94,6 +97,7 @@ class Manifest:
     operator: str = ""
     reason: str = ""
     code_version: str = ""
+    clock: float = 0.0
     format: int = FORMAT
 
     @property

@@ -28,6 +28,7 @@ MARKER = "running.json"
 _ID = re.compile(r"\d{8}T\d{6}Z-[a-z-]+-[0-9a-f]{6}")
 _LIFE = 1200.0  # s after which the mark of a run on another machine counts no more
 _RENEWED = 300.0  # s
+_SLEW = 5.0  # s by which a clock may be corrected during a run without a word
 _GIVES_WAY = 15.0  # s that a run waits for one that began at the same moment and gives way
 
 
@@ -52,6 +53,23 @@ class Running:
     def __str__(self) -> str:
         since = dt.datetime.fromtimestamp(self.started, dt.UTC)
         return f"{self.operation or 'a run'} on {self.host} (process {self.pid}), since {iso(since)}"
+
+
+class Clock:
+    """The time of one run: the machine's clock when it began, and what has gone by since, whoever sets that clock."""
+
+    def __init__(self) -> None:
+        self.started = _now()
+        self._watch = Deadline(float("inf"))
+
+    def now(self) -> dt.datetime:
+        return self.started + dt.timedelta(seconds=self._watch.elapsed)
+
+    @property
+    def jump(self) -> float:
+        """By how many seconds the machine's clock was set since; 0 for what it may be off by itself."""
+        off = (_now() - self.now()).total_seconds()
+        return round(off, 1) if abs(off) > _SLEW else 0.0
 
 
 def new_id(kind: str, now: dt.datetime) -> str:

@@ -14,7 +14,7 @@ import datetime as dt
 import typing as t
 
 from .._backup import scratch
-from .._backup.catalogue import Listed, catalogue_of, choose
+from .._backup.catalogue import Listed, catalogue_of, choose, passed_over
 from .._backup.ciphers import identities
 from .._backup.manifest import Component, Manifest, folder
 from .._backup.run import ENGINES, STORES, Run
@@ -220,6 +220,8 @@ def _chosen(run: Run, given: Parameters, wanted: str, at: At, *, to_moment: bool
     sets = catalogue.sets()
     for name, problem in catalogue.problems.items():
         run.gate.note(f"the store {name} was left out: {problem}")
+    for text in passed_over(sets) if wanted in ("", "latest") else []:
+        run.gate.note(text)
     if at.moment:
         # A set that began before a moment may hold what came after it.
         sets = [one for one in sets if one.facts and _ended(one) <= at.moment]
@@ -231,6 +233,8 @@ def _chosen(run: Run, given: Parameters, wanted: str, at: At, *, to_moment: bool
         when = f" for {at.text}" if at.text else ""
         raise InputError(f"{run.site}: {str(exc).rstrip('.')}{when}. {_UNTOUCHED}") from exc
     store, manifest = catalogue.manifest(one)
+    if manifest.clock or one.ahead:
+        run.gate.note(f"{one.id}: {one.problem}")
     _saw(
         run,
         "manifest",

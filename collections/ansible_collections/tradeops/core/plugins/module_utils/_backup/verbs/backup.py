@@ -19,7 +19,7 @@ from ..engine import Engine
 from ..engines import engine_of
 from ..manifest import Component, Manifest, folder, read_manifest
 from ..run import Parameters, Run
-from ..sets import Making, iso, new_id
+from ..sets import Clock, Making, iso, new_id
 from ..store import Store
 from ..stream import STORED, Targets
 
@@ -68,19 +68,21 @@ def names_of(made: Manifest, stored: bool) -> list[str]:
 
 
 def _make(run: Run, given: Parameters, parts: list[_Part], keys: list[t.Any], targets: Targets) -> Manifest:
-    started = dt.datetime.now(dt.UTC)
-    making = Making(targets, run.site, new_id(given["type"], started), given["operation"] or "", run.gate.note)
+    clock = Clock()
+    making = Making(targets, run.site, new_id(given["type"], clock.started), given["operation"] or "", run.gate.note)
     making.begin()
     try:
-        components = tuple(_captured(run, given, part, keys, targets, making.base) for part in parts)
-        ended = dt.datetime.now(dt.UTC)
+        components = tuple(_captured(run, given, part, keys, targets, making.base, clock) for part in parts)
+        ended, jump = clock.now(), clock.jump
+        if jump:
+            _say(run, f"the clock of this machine was set by {jump:+g} s meanwhile; the set has the times of before")
 
         def manifest(fates: dict[str, str]) -> Manifest:
             return Manifest(
                 making.id,
                 run.site,
                 given["type"],
-                iso(started),
+                iso(clock.started),
                 iso(ended),
                 components,
                 run.redactor.clean(fates),
@@ -92,6 +94,7 @@ def _make(run: Run, given: Parameters, parts: list[_Part], keys: list[t.Any], ta
                 operator=given["operator"] or "",
                 reason=given["reason"] or "",
                 code_version=given["code_version"] or "",
+                clock=jump,
             )
 
         return making.publish(manifest, str(given["secrets"].get("backup_manifest_key") or ""))
@@ -100,7 +103,9 @@ def _make(run: Run, given: Parameters, parts: list[_Part], keys: list[t.Any], ta
         raise
 
 
-def _captured(run: Run, given: Parameters, part: _Part, keys: list[t.Any], targets: Targets, base: str) -> Component:
+def _captured(
+    run: Run, given: Parameters, part: _Part, keys: list[t.Any], targets: Targets, base: str, clock: Clock
+) -> Component:
     capturing = Capturing(
         run.site,
         given,
@@ -112,14 +117,14 @@ def _captured(run: Run, given: Parameters, part: _Part, keys: list[t.Any], targe
         note=run.gate.note,
         clean=run.redactor.text,
     )
-    started = iso(dt.datetime.now(dt.UTC))
+    started = iso(clock.now())
     found = part.engine.capture(part.name, part.options, capturing)
     done = dataclasses.replace(
         found,
         name=part.name,
         engine=part.word,
         started=started,
-        ended=iso(dt.datetime.now(dt.UTC)),
+        ended=iso(clock.now()),
         artefacts=tuple(capturing.artefacts),
     )
     plain, stored = (sum(getattr(item, which).size for item in done.artefacts) for which in ("plain", "stored"))

@@ -31,7 +31,7 @@ def gather(run: Run, given: Parameters) -> Outcome:
         for one in reversed(everything)
         if (not given["types"] or one.type in given["types"]) and (before is None or one.taken <= before)
     ]
-    usable = [one for one in sets if one.usable]
+    usable = [one for one in sets if one.usable and not one.ahead]
     verified = [one for one in usable if one.level]
     for store in run.stores:
         seen = catalogue.problems.get(store.name) or {"sets": sum(store.name in one.copies for one in everything)}

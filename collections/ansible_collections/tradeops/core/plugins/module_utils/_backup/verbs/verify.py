@@ -15,7 +15,20 @@ import typing as t
 
 from ..._common.errors import Damaged, InputError, TradeopsError, Unproven
 from ..._common.outcome import Object, Outcome, Seen
-from ..catalogue import FAILED, ID, VERIFIED, Catalogue, Copy, Listed, catalogue_of, choose, rank, stamp, told
+from ..catalogue import (
+    FAILED,
+    ID,
+    VERIFIED,
+    Catalogue,
+    Copy,
+    Listed,
+    catalogue_of,
+    choose,
+    passed_over,
+    rank,
+    stamp,
+    told,
+)
 from ..ciphers import identities
 from ..manifest import folder
 from ..run import Parameters, Run
@@ -32,6 +45,8 @@ def ensure_verified(run: Run, given: Parameters) -> Outcome:
     if unread:
         raise Unproven(f"not every store can be listed, so nothing was verified: {'; '.join(unread)}")
     chosen = _chosen(sets, given, stores)
+    for text in passed_over(sets) if given["id"] == "latest" else []:
+        run.gate.note(text)
     if rank(given["level"]) >= rank("hashes"):
         identities(str(given["secrets"].get("backup_identity") or ""))  # without a key no set can be read
     objects: list[Object] = []

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.tradeops.core.plugins.module_utils._backup.catalogue import Catalogue, choose
+from ansible_collections.tradeops.core.plugins.module_utils._backup.catalogue import Catalogue, choose, passed_over
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import (
     Damaged,
@@ -217,6 +217,24 @@ def test_choosing(ground: Ground) -> None:
             choose(sets, wanted)
     with pytest.raises(InputError, match="of type monthly with the component redis"):
         choose(sets, kind="monthly", component="redis")
+
+
+def test_a_set_of_the_future_is_not_the_latest_and_is_told(ground: Ground) -> None:
+    """The clock of the machine that made it was wrong, or ours is: nobody knows whether it is the newest."""
+    later = f"{dt.datetime.now(dt.UTC) + dt.timedelta(hours=1):%Y%m%dT%H%M%SZ}-daily-ffffff"
+    ground.write(later, "local", clock=-3600.0)
+    with pytest.raises(InputError, match=f"there is no set that can be used; none can be used; passed over {later}"):
+        choose(ground.catalogue().sets())
+    ground.write(ONE, "local")
+    sets = ground.catalogue().sets()
+    assert choose(sets).id == ONE
+    assert [later in text for text in passed_over(sets)] == [True]
+    chosen = choose(sets, later)
+    assert (chosen.id, chosen.usable, chosen.ahead) == (later, True, True)
+    assert "the clock was set by -3600 s while it was made" in chosen.problem and "in the future" in chosen.problem
+    with pytest.raises(InputError, match="passed over"):
+        choose(sets, f"{chosen.taken:%Y-%m-%d}")
+    assert not next(one for one in sets if one.id == ONE).ahead
 
 
 def test_the_newest_at_a_level_costs_one_manifest(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup import sets
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Manifest, read_manifest
-from ansible_collections.tradeops.core.plugins.module_utils._backup.sets import Making, Running, is_id, new_id
+from ansible_collections.tradeops.core.plugins.module_utils._backup.sets import Clock, Making, Running, is_id, new_id
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stream import STORED, Targets
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import LeaseHeld, Unreachable
@@ -218,3 +218,14 @@ def test_the_mark_is_renewed_while_the_set_is_made(store: LocalStore, monkeypatc
     assert first and second and second.expires > first.expires and second.started == first.started
     made.discard()
     assert keys(store) == []
+
+
+@pytest.mark.parametrize(("set_by", "jump"), [(-3600, -3600.0), (7200, 7200.0), (3, 0.0), (0, 0.0)])
+def test_a_clock_that_is_set_during_a_run_is_noticed_and_not_followed(
+    monkeypatch: pytest.MonkeyPatch, set_by: float, jump: float
+) -> None:
+    clock = Clock()
+    before = clock.now()
+    monkeypatch.setattr(sets, "_now", lambda: dt.datetime.now(dt.UTC) + dt.timedelta(seconds=set_by))
+    assert clock.jump == pytest.approx(jump, abs=1.0 if jump else 0.0)
+    assert clock.started <= before <= clock.now() < before + dt.timedelta(seconds=60)

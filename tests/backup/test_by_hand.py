@@ -11,23 +11,10 @@ import typing as t
 
 import pytest
 from simulator_ground import Ground
-from taking import ROOT, Site
+from taking import Site, by_hand
 
-PAGE = ROOT / "docs" / "backup.md"
 # What needs a cluster or a server with its log has its place in other tests.
-ELSEWHERE = ("kubectl ", "barman-cloud-restore ")
-
-
-def blocks() -> list[str]:
-    """The indented blocks of the section, in their order."""
-    section = PAGE.read_text(encoding="utf-8").split("## Restore by hand\n")[1].split("\n### ")[0]
-    found: list[list[str]] = [[]]
-    for line in section.splitlines():
-        if line.startswith("    "):
-            found[-1].append(line[4:])
-        elif found[-1]:
-            found.append([])
-    return ["\n".join(lines) for lines in found if lines]
+ELSEWHERE = ("kubectl ", "barman-cloud-restore ", "promtool ")
 
 
 @pytest.fixture
@@ -50,7 +37,7 @@ def test_a_set_is_restored_by_the_lines_of_the_page(site: Site, ground: Ground) 
     key, work = site.work / "key.txt", site.work / "by-hand"
     key.write_text(f"# created: today\n{site.identity}\n", encoding="utf-8")
     work.mkdir()
-    lines = [block for block in blocks() if not any(word in block for word in ELSEWHERE)]
+    lines = [block for block in by_hand() if not any(word in block for word in ELSEWHERE)]
     assert len(lines) >= 8, "the page has lost its lines"
     environment = {
         **site.login,
@@ -84,7 +71,7 @@ def test_a_damaged_artefact_is_found_by_the_first_lines(site: Site) -> None:
     set_id = site.take()["backup_id"]
     dump = site.folder(set_id) / "database" / "database.dump.zst.age"
     dump.write_bytes(dump.read_bytes()[:-1] + b"?")
-    check = next(block for block in blocks() if "sha256sum" in block)
+    check = next(block for block in by_hand() if "sha256sum" in block)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", check],
         cwd=site.folder(set_id),

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import pathlib
 import re
+import subprocess
 import time
 import typing as t
 
 import pytest
 from kept import Kept
 from prometheus_programs import ABSENT, fill, find, running
+from taking import by_hand
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import prometheus
 from ansible_collections.tradeops.core.plugins.module_utils._backup.verify import ranges
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Unproven
+from tradeops_lab.prometheus.programs import path
 
 QUERY = "trading_orders_total"
 GIVEN: dict[str, t.Any] = {
@@ -57,6 +61,32 @@ def test_a_day_of_orders_is_archived(tmp_path: pathlib.Path, monkeypatch: pytest
         assert re.match(r"trading_orders_total has data for 29[01] of 577 moments from ", note)
         with pytest.raises(Unproven, match="has no data for nothing_of_that_name"):
             engine.capture("metrics", {**options, "queries": [QUERY, "nothing_of_that_name"]}, t.cast(t.Any, kept))
+
+
+@pytest.mark.skipif(not find("prometheus"), reason=ABSENT)
+def test_an_archive_is_asked_again_after_the_lines_of_the_page(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, engine, now = Kept("site", GIVEN), prometheus.Prometheus(), time.time()
+    monkeypatch.setattr(time, "time", lambda: now)  # both archives are of the same hour
+    (tmp_path / "live").mkdir()
+    with past_of(tmp_path / "live", [(now - 7200 + 60 * number, float(number)) for number in range(119)]) as url:
+        options = {"url": url, "queries": [QUERY, f"rate({QUERY}[10m])"], "period": "1h", "step": 300}
+        engine.capture("metrics", options, t.cast(t.Any, kept))
+    place = tmp_path / "work" / "metrics"
+    place.mkdir(parents=True)
+    (place / "ranges.jsonl").write_bytes(kept.stored["ranges.jsonl"])
+    (lines,) = (block for block in by_hand() if "promtool " in block)
+    environment = {"PATH": f"{pathlib.Path(path('promtool')).parent}:{os.environ['PATH']}", "WORK": str(place.parent)}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", lines], env=environment, check=True, timeout=60)
+    (place / "data").rename(place / "prometheus")
+    with running("prometheus", place, "") as url:
+        again = Kept("site", GIVEN)
+        engine.capture("metrics", {**options, "url": url, "queries": [QUERY, "restored"]}, t.cast(t.Any, again))
+    before, after = ([json.loads(line) for line in one.stored["ranges.jsonl"].splitlines()] for one in (kept, again))
+    assert [[one["values"] for one in found["series"]] for found in after] == [
+        [one["values"] for one in found["series"]] for found in before
+    ]
 
 
 def past_of(folder: pathlib.Path, pairs: list[tuple[float, float]]) -> t.Any:

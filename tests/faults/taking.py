@@ -225,6 +225,20 @@ class Run:
         return [pid for pid in _below(self.process.pid) if _program(pid) == name]
 
 
+def by_hand() -> list[str]:
+    """The lines of docs/backup.md that restore a set without tradeops: indented blocks, in their order."""
+    section = (
+        (ROOT / "docs" / "backup.md").read_text(encoding="utf-8").split("## Restore by hand\n")[1].split("\n### ")[0]
+    )
+    found: list[list[str]] = [[]]
+    for line in section.splitlines():
+        if line.startswith("    "):
+            found[-1].append(line[4:])
+        elif found[-1]:
+            found.append([])
+    return ["\n".join(lines) for lines in found if lines]
+
+
 def _below(pid: int) -> list[int]:
     found = []
     for task in pathlib.Path(f"/proc/{pid}/task").glob("*"):

@@ -22,7 +22,9 @@ from ansible_collections.tradeops.core.plugins.module_utils._backup.engines impo
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.pgbackrest import PgBackRest, verdict
 from ansible_collections.tradeops.core.plugins.module_utils._backup.wal import Target, choose
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError
+from ansible_collections.tradeops.core.tests.unit.written_sets import Ground as Sets
 
+RULES = {"floor": 1, "at_most": 100}
 COUNT = "SELECT count(*) AS value FROM orders"
 
 
@@ -119,6 +121,12 @@ def test_a_server_is_brought_back_to_a_moment(place: tuple[Archiving, dict[str, 
         assert tool.take(print).timeline == 2
 
 
+def changed(given: dict[str, t.Any], **tool: t.Any) -> dict[str, t.Any]:
+    """The same server, with other facts of the tool."""
+    server = given["postgresql_server"]
+    return {**given, "postgresql_server": {**server, "pgbackrest": {**server["pgbackrest"], **tool}}}
+
+
 @needed
 def test_a_damaged_backup_is_found_though_the_tool_ends_well(place: tuple[Archiving, dict[str, t.Any]]) -> None:
     server, given = place
@@ -131,6 +139,49 @@ def test_a_damaged_backup_is_found_though_the_tool_ends_well(place: tuple[Archiv
         files[-1].write_bytes(bytes(data))
         problems = tool.verify(base)
         assert problems, "a flipped bit was not found"
+
+
+@needed
+def test_a_base_backup_goes_with_its_sets_and_one_that_a_kept_set_needs_stays(
+    place: tuple[Archiving, dict[str, t.Any]], tmp_path: pathlib.Path
+) -> None:
+    _server, given = place
+    with scratch.folder() as room, scratch.folder() as other:
+        tool = pgbackrest.opened("here", given, room)
+        first, lost = tool.bases()  # the second is of no set: the run that took it may have failed
+        middle = tool.take(print)
+        built = pgbackrest.opened("here", changed(given, type="incr"), other).take(print)
+        last = tool.take(print)
+        assert (built.needs, last.needs, last.ours) == ((middle.id,), (), True)
+        sets = Sets(tmp_path)
+        del sets.stores[1:]
+        for day, base in enumerate((first, middle, built, last), 1):
+            set_id = f"202611{day:02}T020000Z-daily-aaaaaa"
+            sets.write(set_id, "local", base=base.id, engine="pgbackrest")
+            sets.put("local", set_id, f"verified/{set_id[:16]}-hashes.json")
+        given = {name: given[name] for name in ("postgresql", "postgresql_server", "secrets")}
+
+        def retained(keep: int, **how: t.Any) -> dict[str, str]:
+            done = sets.run("backup_retention", retention={"local": {**RULES, "keep_last": keep}}, **how, **given)
+            assert not done["failed"], done["msg"]
+            return {item["id"]: item["result"] for item in done["proof"]["objects"] if item["kind"] == "pgbackrest"}
+
+        def listed() -> list[str]:
+            return [base.id for base in tool.bases()]
+
+        before, every = tool.segments(), listed()
+        assert min(before) <= first.begin_wal
+        assert retained(2, check=True) == {first.id: "planned", lost.id: "planned", middle.id: "kept"}
+        assert (listed(), tool.segments()) == (every, before)
+        assert retained(2) == {first.id: "proven", lost.id: "proven", middle.id: "kept"}
+        assert listed() == [middle.id, built.id, last.id]
+        left = {name for name in tool.segments() if not name.endswith("history")}
+        assert left < before and all(lost.end_wal < name for name in left), "its log went with it"
+
+        assert retained(1) == {built.id: "proven", middle.id: "proven"}
+        assert middle.id not in listed() and built.id not in listed() and last.id in listed()
+        assert retained(1) == {}
+        assert tool.verify(last) == [], "what is left is whole"
 
 
 @needed

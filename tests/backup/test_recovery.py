@@ -21,7 +21,7 @@ from kept import Kept
 from simulator_ground import Ground
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup import recovery, scratch, trial
-from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman, physical
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.barman import Barman
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.physical import archiver_problem
 from ansible_collections.tradeops.core.plugins.module_utils._backup.wal import Target, choose
@@ -31,12 +31,14 @@ from ansible_collections.tradeops.core.plugins.module_utils._common.errors impor
     Refused,
     Unproven,
 )
+from ansible_collections.tradeops.core.tests.unit.written_sets import Ground as Sets
 
 NAMES = [
     f"barman-cloud-{name}"
     for name in ("backup", "backup-list", "backup-delete", "backup-keep", "restore", "wal-archive", "wal-restore")
 ]
 
+RULES = {"floor": 1, "at_most": 100}
 COUNT = "SELECT count(*) AS value FROM orders"
 
 
@@ -207,7 +209,35 @@ def test_holds_and_removal_are_read_back(place: Place) -> None:
         assert tool.segments() < before
 
 
-def test_a_hole_in_the_log_is_found(place: Place) -> None:
+def test_a_base_backup_and_its_log_go_with_the_last_set_that_has_it(place: Place, tmp_path: pathlib.Path) -> None:
+    sets = Sets(tmp_path)
+    del sets.stores[1:]
+    bases = [captured(place)[0].facts["backup_id"]]
+    bases += [bases[0], captured(place)[0].facts["backup_id"]]
+    for day, base in enumerate(bases, 1):
+        set_id = f"202611{day:02}T020000Z-daily-aaaaaa"
+        sets.write(set_id, "local", base=base)
+        sets.put("local", set_id, f"verified/{set_id[:16]}-hashes.json")
+    given = {name: place.given[name] for name in ("postgresql", "postgresql_server", "secrets")}
+    with scratch.folder() as room:
+        tool = barman.opened("here", place.given, room)
+
+        def retained(keep: int) -> dict[str, str]:
+            done = sets.run("backup_retention", retention={"local": {**RULES, "keep_last": keep}}, **given)
+            assert not done["failed"], done["msg"]
+            return {item["id"]: item["result"] for item in done["proof"]["objects"] if item["kind"] == "barman"}
+
+        # Those that other tests took belong to no set, and go once a set has a later one.
+        assert retained(2).get(bases[0]) is None and bases[0] in [base.id for base in tool.bases()]
+        before = tool.segments()
+        assert retained(1) == {bases[0]: "proven"}
+        assert [base.id for base in tool.bases()] == [bases[2]]
+        assert tool.segments() < before
+        assert tool.verify(tool.bases()[0]) == []
+
+
+def test_a_hole_in_the_log_is_found(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(physical, "_ARCHIVED", 3.0)  # nobody will fill it
     component, _kept = captured(place)
     with scratch.folder() as room:
         tool = barman.opened("site", place.given, room)

@@ -19,7 +19,9 @@ description:
     jumped,
     or when more than C(at_most) per cent of the good sets of a type would go.
   - A set that an object lock holds in part stays whole, and the lock of each object is told.
-  - A base backup of a server goes with the last set that has it, and with it the log that no other one needs.
+  - A base backup of a server goes with the last set that has it, and with it the log that no other one needs. One on
+    which another is built that stays, and the newest of the server, stay. One that a run of ours took which then
+    failed goes once a set has a later one.
   - A removal is marked first, then the artefacts go, the manifest after them, the mark last. One that was killed is
     ended
     by the next run, and its set does not count meanwhile.

@@ -17,6 +17,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest imp
     Manifest,
     to_json,
 )
+from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
 
 BYTES = b"0123456789"
@@ -34,9 +35,9 @@ class Ground:
         at = f"{set_id[:4]}-{set_id[4:6]}-{set_id[6:8]}T02:00:00Z"
         artefact = Artefact("database/database.dump.zst.age", digest, digest, ("zstd", "age"))
         components = [Component("database", "postgresql", at, at, at, (artefact,))]
-        base = facts.pop("base", None)
+        base, engine = facts.pop("base", None), facts.pop("engine", "barman")
         if base:
-            components.append(Component("wal", "barman", at, at, at, (), {"backup_id": base}))
+            components.append(Component("wal", engine, at, at, at, (), {"backup_id": base}))
         fates = dict.fromkeys(stores, "stored") | facts.pop("fates", {})
         manifest = Manifest(set_id, "here", set_id.split("-")[1], at, at, tuple(components), fates, **facts)
         for name in stores:
@@ -48,6 +49,14 @@ class Ground:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
         return file
+
+    def run(self, verb: str, *, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
+        stores = [{"name": store.name, "kind": "local", "path": str(store.root)} for store in self.stores]
+        given = {"site": "here", "stores": stores, "lease_dir": str(self.path / "state/leases"), **options}
+        return run_verb(verb, VERBS[verb].spec.validate("here", given), check_mode=check)
+
+    def there(self, store: str = "local") -> list[str]:
+        return sorted(path.name for path in (self.path / store / "here").iterdir())
 
     def catalogue(self, **options: t.Any) -> Catalogue:
         return Catalogue(self.stores, "here", **options)

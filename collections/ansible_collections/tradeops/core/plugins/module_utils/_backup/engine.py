@@ -92,7 +92,7 @@ class Restorer(t.Protocol):
 class Base:
     """One base backup as its tool lists it. ``ended``: when (UTC), empty if it never did; ``begin``, ``end``: LSNs.
 
-    ``usable``: whether the tool calls it done. ``kept``: what holds it beyond its retention.
+    ``usable``: whether the tool calls it done. ``needs``: the base backups that it is built on. ``ours``: we took it.
     """
 
     id: str
@@ -107,7 +107,8 @@ class Base:
     version: int
     size: int
     usable: bool
-    kept: str = ""
+    needs: tuple[str, ...] = ()
+    ours: bool = False
 
 
 class Physical(t.Protocol):
@@ -141,6 +142,9 @@ class Physical(t.Protocol):
 
     def push(self, file: pathlib.Path) -> None:
         """Put one file of a server's log into the archive, such as the history of a new timeline."""
+
+    def delete(self, base: Base) -> None:
+        """Remove a base backup on which none is built, and the log that only it needs; look whether it is gone."""
 
     def verify(self, base: Base) -> list[str]:
         """Let the tool check a base backup and its log; return what is wrong."""

@@ -48,18 +48,18 @@ def find(name: str, folder: str | None, option: str) -> str:
     return found
 
 
-def version(program: str) -> tuple[int, ...]:
+def version(program: str, ask: str = "--version") -> tuple[int, ...]:
     """Return the version that a program tells of itself, such as (18, 4). Raises Refused."""
     name = os.path.basename(program)
     try:
         done = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, check=False, timeout=_PATIENCE, errors="replace"
+            [program, ask], capture_output=True, text=True, check=False, timeout=_PATIENCE, errors="replace"
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise Refused(f"{program} cannot be run: {exc}", method="run", path=name, sent=False) from exc
     found = re.search(r"(\d+(?:\.\d+)+|\d+)", done.stdout)
     if done.returncode != 0 or not found:
-        raise Refused(f"{program} --version {ended(done.returncode)}.", method="run", path=name, sent=False)
+        raise Refused(f"{program} {ask} {ended(done.returncode)}.", method="run", path=name, sent=False)
     return tuple(int(part) for part in found.group(1).split("."))
 
 

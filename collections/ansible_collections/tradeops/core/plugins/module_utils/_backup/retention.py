@@ -21,6 +21,7 @@ import typing as t
 
 from .._common.errors import InputError, Unproven
 from .._common.typed import Data
+from .engine import Base
 
 LEVELS = ("listed", "sizes", "hashes", "tools", "restored")
 _DURATION = re.compile(r"(?=\d)(?:(\d+)y)?(?:(\d+)m)?(?:(\d+)d)?(?:(\d+)h)?")
@@ -272,6 +273,31 @@ def restic(group: t.Sequence[Subject], rules: Rules) -> list[list[str]]:
                 said.append(f"{'oldest ' if value == last.get(key) else ''}{name} within {within}")
                 last[key] = value
         found.append(said)
+    return found
+
+
+def needless(bases: t.Sequence[Base], had: t.Container[str], used: t.Collection[str]) -> list[tuple[Base, str]]:
+    """Return the base backups of a server that no set has any more, the newest first, each with why it stays after all.
+
+    ``had`` are those that sets had before this run, ``used`` those that sets have which stay. One of ours that no set
+    ever had, of a run that failed, goes with those that are older than what a set has. The newest always stays: the
+    server goes on with its log, which is worth nothing without it.
+    """
+    whole = [base.id for base in bases if base.usable]
+    newest = whole[-1] if whole else ""
+    since = max((base.ended for base in bases if base.id in used), default="")
+    gone = {base.id for base in bases if base.id not in used and (base.id in had or (base.ours and base.ended < since))}
+    found = []
+    for base in reversed(bases):
+        if base.id not in gone:
+            continue
+        built = [one.id for one in bases if base.id in one.needs and one.id not in gone]
+        why = f"{built[0]} is built on it, and stays" if built else ""
+        if base.id == newest:
+            why = "it is the newest base backup of the server, whose log goes on from it"
+        if why:
+            gone.discard(base.id)
+        found.append((base, why))
     return found
 
 

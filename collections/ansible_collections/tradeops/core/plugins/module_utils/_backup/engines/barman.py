@@ -31,6 +31,7 @@ from .physical import Output, Server, capture_physical, check_physical
 from .postgresql import environment, settings_of
 
 _DEFAULT_REGION = "us-east-1"
+_OURS = "tradeops-"  # how the names of base backups begin that we take
 _COMPRESSED = (".gz", ".bz2", ".xz", ".lz4", ".zst", ".snappy")
 
 
@@ -133,7 +134,7 @@ class BarmanCloud:
 
     def take(self, progress: t.Callable[[str], None]) -> Base:
         settings = settings_of(self.site, self._given, self.server.database)
-        name = f"tradeops-{uuid.uuid4().hex[:12]}"
+        name = f"{_OURS}{uuid.uuid4().hex[:12]}"
         options = ["--immediate-checkpoint", "--jobs", str(self.facts.jobs), "--name", name]
         if self.facts.compression != "none":
             options.append(f"--{self.facts.compression}")
@@ -268,6 +269,7 @@ def _base(row: t.Mapping[str, t.Any]) -> Base:
         version=int(row.get("version") or 0),
         size=int(row.get("size") or row.get("cluster_size") or 0),
         usable=row.get("status") == "DONE" and bool(row.get("end_wal")),
+        ours=str(row.get("backup_name") or "").startswith(_OURS),
     )
 
 

@@ -27,6 +27,9 @@ from ..wal import is_log
 from .physical import Output, Server, capture_physical, check_physical
 from .postgresql import settings_of
 
+_MARK = ("tradeops", "backup")  # the annotation of base backups that we take
+_ANNOTATES = (2, 41)  # the first version that can
+_EVER = 9999999  # the largest number that its rules take
 _SEGMENT = re.compile(r"([0-9A-F]{24})(?:-[0-9a-f]{40})?(?:\.\w+)?")
 _SAID = re.compile(r"^\s*(stanza|status): *(.*)$", re.MULTILINE)
 _BAD = re.compile(r"\b(missing|checksum invalid|size invalid|other): *([1-9]\d*)")
@@ -104,13 +107,10 @@ class Repository:
         return {"tool": said.text.strip(), "stanza": self.facts.stanza, "config": self.facts.config}
 
     def bases(self) -> list[Base]:
-        found = self._json("info", what="the list of base backups")
-        stanzas = [one for one in found if one.get("name") == self.facts.stanza]
-        if len(stanzas) != 1:
-            raise Unproven(f"{self.site}: pgbackrest info knows no stanza {self.facts.stanza}")
+        stanza = self._stanza()
         try:
-            servers = {one["id"]: one for one in stanzas[0]["db"]}
-            rows = [_base(row, servers[row["database"]["id"]]) for row in stanzas[0]["backup"]]
+            servers = {one["id"]: one for one in stanza["db"]}
+            rows = [_base(row, servers[row["database"]["id"]]) for row in stanza["backup"]]
         except (KeyError, TypeError, ValueError) as exc:
             raise Unproven(f"{self.site}: pgbackrest info gives no list that can be read: {exc!r}") from exc
         return sorted(rows, key=lambda base: base.ended)
@@ -118,8 +118,10 @@ class Repository:
     def take(self, progress: t.Callable[[str], None]) -> Base:
         before = {base.id for base in self.bases()}
         progress(f"pgbackrest: {self.facts.type} backup of {self.server.data}")
+        annotates = programs.version(self._program, "version") >= _ANNOTATES
+        marks = [f"--annotation={'='.join(_MARK)}"] if annotates else []
         self._call(
-            [f"--type={self.facts.type}", "--start-fast", "backup"],
+            [f"--type={self.facts.type}", "--start-fast", *marks, "backup"],
             None,
             "the base backup",
             {**self._env, **self._reach},
@@ -166,6 +168,21 @@ class Repository:
         if file.name not in self.segments():
             raise Unproven(f"{self.site}: pgbackrest archive-push ended well, and the repository has no {file.name}")
 
+    def delete(self, base: Base) -> None:
+        """Remove one, and the log that only it needs: none of its own rules, which know nothing of sets, takes more."""
+        rules = []
+        for repository, labels in self._full().items():
+            rest = labels - {base.id}
+            for rule, number in (("full", _EVER), ("diff", _EVER), ("archive", len(rest) or _EVER)):
+                rules.append(f"--repo{repository}-retention-{rule}={number}")
+            rules += [
+                f"--repo{repository}-retention-full-type=count",
+                f"--repo{repository}-retention-archive-type=full",
+            ]
+        self._call([f"--set={base.id}", *rules, "expire"], None, f"removing the base backup {base.id}")
+        if any(left.id == base.id for left in self.bases()):
+            raise Unproven(f"{self.site}: pgbackrest expire ended well, and {base.id} is still listed")
+
     def verify(self, base: Base) -> list[str]:
         """Let pgBackRest read everything and compare its checksums; its text tells, not what it ends with."""
         said = Output()
@@ -175,6 +192,22 @@ class Repository:
         if listed is None or not listed.usable:
             problems.append(f"the base backup {base.id} is not listed without an error")
         return problems
+
+    def _stanza(self) -> dict[str, t.Any]:
+        found = self._json("info", what="the list of base backups")
+        stanzas = [one for one in found if one.get("name") == self.facts.stanza]
+        if len(stanzas) != 1:
+            raise Unproven(f"{self.site}: pgbackrest info knows no stanza {self.facts.stanza}")
+        return t.cast("dict[str, t.Any]", stanzas[0])
+
+    def _full(self) -> dict[int, set[str]]:
+        """Return which full backups each repository has; a repository counts its log by them."""
+        found: dict[int, set[str]] = {}
+        for row in self._stanza()["backup"]:
+            labels = found.setdefault(int(row["database"].get("repo-key", 1)), set())
+            if row["type"] == "full":
+                labels.add(row["label"])
+        return found
 
     def _command(self) -> list[str]:
         config = [f"--config={self.facts.config}"] if self.facts.config else []
@@ -233,4 +266,6 @@ def _base(row: t.Mapping[str, t.Any], server: t.Mapping[str, t.Any]) -> Base:
         version=int(float(server["version"]) * 10000),
         size=int(row["info"]["size"]),
         usable=not row.get("error") and bool(last),
+        needs=tuple(dict.fromkeys([*(row.get("reference") or ()), *filter(None, [row.get("prior")])])),
+        ours=(row.get("annotation") or {}).get(_MARK[0]) == _MARK[1],
     )

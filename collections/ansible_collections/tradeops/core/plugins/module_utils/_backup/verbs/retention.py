@@ -16,8 +16,9 @@ from ..._common.errors import TradeopsError, Unproven
 from ..._common.outcome import Object, Outcome, Seen
 from .. import scratch
 from ..catalogue import DELETING, HOLD, RUNNING, Catalogue, Listed, catalogue_of, rank, told
+from ..engine import Base, Physical
 from ..manifest import MANIFEST, folder
-from ..retention import Decision, Policy, Subject, decide, parse
+from ..retention import Decision, Policy, Subject, decide, needless, parse
 from ..run import Parameters, Run
 from ..store import Store
 from ..trial import TOOLS
@@ -52,8 +53,17 @@ def ensure_retention(run: Run, given: Parameters) -> Outcome:
         after[store.name] = {"sets": len(judged) - sum(item.result in ("proven", "planned") for item in gone)}
     removed = {(item.id, item.kind) for item in objects if item.result in ("proven", "planned")}
     kept = [one.id for one in sets if any((one.id, name) not in removed for name in one.copies)]
-    unused = set().union(*bases.values()) - set().union(*(bases.get(set_id, set()) for set_id in kept))
-    objects += [_forget(run, given, *base) for base in sorted(unused)]
+    had = set().union(*bases.values())
+    used = set().union(*(bases.get(set_id, set()) for set_id in kept))
+    unread = [one.id for one in sets if not one.facts and any(copy.manifest for copy in one.copies.values())]
+    if had and unread:
+        run.gate.note(
+            f"the base backups stay, for nobody knows which one the set {unread[0]} has: {by_id[unread[0]].problem}"
+        )
+    else:
+        for engine in sorted({engine for engine, _id in had}):
+            of_tool = [{name for tool, name in all_ if tool == engine} for all_ in (had, used)]
+            objects += _forget(run, given, engine, *of_tool)
     run.more = {"rows": [_row(run.site, item) for item in objects]}
     return run.outcome("backup_retention", "the rules to hold", objects, before=before, after=after)
 
@@ -142,29 +152,37 @@ def _bases(catalogue: Catalogue, sets: t.Sequence[Listed]) -> dict[str, set[tupl
     return found
 
 
-def _forget(run: Run, given: Parameters, engine: str, backup_id: str) -> Object:
-    """Remove a base backup that no set has any more. With it its tool removes the log that only this one needed."""
-    item = Object(backup_id, engine, "there", "there", "planned", "no set that is kept has it")
+def _forget(run: Run, given: Parameters, engine: str, had: set[str], used: set[str]) -> list[Object]:
+    """Remove the base backups that no set has any more. With them goes the log that only they needed."""
     if not given.get("postgresql_server"):
-        item.result = "kept"
-        run.gate.note(f"the base backup {backup_id} is in no set any more; without tradeops_postgresql_server it stays")
-        return item
+        for name in sorted(had - used):
+            run.gate.note(f"the base backup {name} is in no set any more; without tradeops_postgresql_server it stays")
+        return [Object(name, engine, "there", "there", "kept", "no set has it") for name in sorted(had - used)]
+    found = []
     try:
         with scratch.folder() as place:
-            tool: t.Any = TOOLS[engine](run.site, dict(given), place)
-            base = next((one for one in tool.bases() if one.id == backup_id), None)
-            if base is None:
-                item.result, item.after, item.why = "unchanged", "gone", f"{engine} has removed it already"
-            elif not hasattr(tool, "delete"):
-                item.result, item.why = "kept", f"{engine} removes base backups by its own retention"
-            else:
-                step = {"action": "remove base backup", "tool": engine, "backup": backup_id}
-                run.gate.write([step], lambda: tool.delete(base))
-                item.after = "removed"
-                item.result = "planned" if run.gate.check_mode else "proven"
+            tool = TOOLS[engine](run.site, dict(given), place)
+            listed = tool.bases()
+            run.seen.append(Seen(engine, "list", run.site, told(dt.datetime.now(dt.UTC)), {"bases": len(listed)}))
+            for base, why in needless(listed, had, used):
+                item = Object(base.id, engine, "there", "there", "kept", why)
+                found.append(item)
+                if not why:
+                    _drop(run, tool, base, item)
+    except TradeopsError as exc:
+        found.append(Object(f"{engine} of {run.site}", engine, "unknown", "unknown", exc.result, str(exc)))
+    return found
+
+
+def _drop(run: Run, tool: Physical, base: Base, item: Object) -> None:
+    item.why = "no set that is kept has it"
+    step = {"action": "remove base backup", "tool": tool.tool, "backup": base.id}
+    try:
+        run.gate.write([step], lambda: tool.delete(base))
     except TradeopsError as exc:
         item.result, item.after, item.why = exc.result, "unknown", str(exc)
-    return item
+    else:
+        item.result, item.after = ("planned" if run.gate.check_mode else "proven"), "removed"
 
 
 def _locks(store: Store, base: str) -> dict[str, str]:

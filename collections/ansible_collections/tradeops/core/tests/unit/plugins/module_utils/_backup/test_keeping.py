@@ -5,22 +5,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import io
 import itertools
 import json
 import pathlib
 import tarfile
-import types
 import typing as t
 
 import pytest
 
-from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engine import Base
+from ansible_collections.tradeops.core.plugins.module_utils._backup.retention import needless
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
 from ansible_collections.tradeops.core.plugins.module_utils._backup.trial import TOOLS
 from ansible_collections.tradeops.core.plugins.module_utils._backup.verify import documents, members, ranges, subset
-from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Damaged, InputError
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Damaged, InputError, Unproven
 from ansible_collections.tradeops.core.tests.unit.written_sets import Ground
 
 RULES = {"local": {"keep_last": 2, "floor": 1}}
@@ -37,14 +38,6 @@ class Site(Ground):
             self.write(set_id, *stores)
             for store in stores:
                 self.put(store, set_id, f"verified/{set_id[:16]}-hashes.json")
-
-    def run(self, verb: str, *, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
-        stores = [{"name": store.name, "kind": "local", "path": str(store.root)} for store in self.stores]
-        given = {"site": "here", "stores": stores, "lease_dir": str(self.path / "state/leases"), **options}
-        return run_verb(verb, VERBS[verb].spec.validate("here", given), check_mode=check)
-
-    def there(self, store: str = "local") -> list[str]:
-        return sorted(path.name for path in (self.path / store / "here").iterdir())
 
     def fates(self, result: dict[str, t.Any]) -> dict[str, str]:
         return {item["id"]: item["result"] for item in result["proof"]["objects"]}
@@ -170,23 +163,47 @@ def test_what_nobody_has_read_and_what_is_held_is_kept(site: Site) -> None:
 
 
 class Tool:
-    """Barman with three base backups."""
+    """Barman with base backups, one a day from the first of the month on."""
 
-    def __init__(self) -> None:
-        self.ids = ["first", "second", "third"]
+    tool = "barman"
 
-    def bases(self) -> list[t.Any]:
-        return [types.SimpleNamespace(id=name) for name in self.ids]
+    def __init__(self, *ids: str, ours: bool = False) -> None:
+        self.ids = list(ids or ("first", "second", "third"))
+        self.ours = ours
 
-    def delete(self, base: t.Any) -> None:
-        self.ids.remove(base.id)
+    def bases(self) -> list[Base]:
+        return [base(name, day, ours=self.ours) for day, name in enumerate(self.ids, 1)]
+
+    def delete(self, one: Base) -> None:
+        self.ids.remove(one.id)
+
+
+def base(name: str, day: int, **more: t.Any) -> Base:
+    at = f"2026-11-{day:02}T02:00:00+00:00"
+    return Base(name, at, at, "0/1", "0/2", "1", "2", 1, "7", 180000, 1, usable=True, **more)
+
+
+def test_only_what_no_set_has_any_more_and_nothing_is_built_on_is_needless() -> None:
+    full, built, lost, other, alone, newest = (base(name, day) for day, name in enumerate("fbloan", 1))
+    built, lost = (dataclasses.replace(one, needs=("f",)) for one in (built, lost))
+    lost, alone = (dataclasses.replace(one, ours=True) for one in (lost, alone))
+    every = [full, built, lost, other, alone, newest]
+
+    def told(had: str, used: str) -> dict[str, str]:
+        return {one.id: why for one, why in needless(every, had, used)}
+
+    assert told("fb", "b") == {"f": "b is built on it, and stays"}, "a kept set needs it"
+    assert told("fb", "") == {"b": "", "f": "l is built on it, and stays"}, "what nobody has a set of may be needed"
+    assert told("fb", "o") == {"l": "", "b": "", "f": ""}, "of a run that failed, before what a set has"
+    assert told("an", "") == {"n": "it is the newest base backup of the server, whose log goes on from it", "a": ""}
+    assert told("o", "o") == {"l": ""}, "that of somebody else, and one that is still without its set, stay"
 
 
 def test_a_base_backup_goes_with_the_last_set_that_has_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = Tool()
     monkeypatch.setitem(TOOLS, "barman", lambda _site, _given, _place: tool)
-    for number, base in ((0, "first"), (1, "second"), (2, "second"), (3, "third"), (7, "third")):
-        site.write(site.ids[number], "local", base=base)
+    for number, name in ((0, "first"), (1, "second"), (2, "second"), (3, "third"), (7, "third")):
+        site.write(site.ids[number], "local", base=name)
     rules = {"local": {"keep_last": 6, "floor": 1}}
     told = site.run("backup_retention", retention=rules)  # the two oldest go; the second is of a set that stays
     assert (site.there(), tool.ids) == (site.ids[2:], ["first", "second", "third"])
@@ -196,8 +213,8 @@ def test_a_base_backup_goes_with_the_last_set_that_has_it(site: Site, monkeypatc
 def test_a_base_backup_that_no_set_has_is_removed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = Tool()
     monkeypatch.setitem(TOOLS, "barman", lambda _site, _given, _place: tool)
-    for number, base in ((0, "first"), (1, "second"), (2, "second"), (7, "third")):
-        site.write(site.ids[number], "local", base=base)
+    for number, name in ((0, "first"), (1, "second"), (2, "second"), (7, "third")):
+        site.write(site.ids[number], "local", base=name)
     rules = {"local": {"keep_last": 6, "floor": 1}}
     options: dict[str, t.Any] = {"retention": rules, "postgresql_server": {"data": "/x"}}
     planned = site.run("backup_retention", check=True, **options)
@@ -205,6 +222,39 @@ def test_a_base_backup_that_no_set_has_is_removed(site: Site, monkeypatch: pytes
     result = site.run("backup_retention", **options)
     assert (result["result"], tool.ids, site.there()) == ("proven", ["second", "third"], site.ids[2:])
     assert site.fates(result)["first"] == "proven"
+
+
+def test_no_base_backup_is_removed_while_a_set_cannot_be_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = Tool()
+    monkeypatch.setitem(TOOLS, "barman", lambda _site, _given, _place: tool)
+    for number, name in ((0, "first"), (7, "third")):
+        site.write(site.ids[number], "local", base=name)
+    site.put("local", site.ids[4], "manifest.json", b"{}")
+    rules = {"local": {"keep_last": 6, "floor": 1}}
+    told = site.run("backup_retention", retention=rules, postgresql_server={"data": "/x"})
+    assert tool.ids == ["first", "second", "third"] and site.ids[0] not in site.there()
+    assert any(f"nobody knows which one the set {site.ids[4]} has" in note for note in told["notes"])
+
+
+def test_a_base_backup_of_a_run_that_failed_goes_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = Tool(ours=True)
+    monkeypatch.setitem(TOOLS, "barman", lambda _site, _given, _place: tool)
+    site.write(site.ids[7], "local", base="second")
+    rules = {"local": {"keep_last": 8, "floor": 1}}
+    result = site.run("backup_retention", retention=rules, postgresql_server={"data": "/x"})
+    assert (result["result"], tool.ids) == ("proven", ["second", "third"])
+
+
+def test_an_archive_that_does_not_answer_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_given: t.Any) -> t.Any:
+        raise Unproven("here: the bucket of the archive does not answer")
+
+    monkeypatch.setitem(TOOLS, "barman", gone)
+    site.write(site.ids[7], "local", base="second")
+    rules = {"local": {"keep_last": 8, "floor": 1}}
+    result = site.run("backup_retention", retention=rules, postgresql_server={"data": "/x"})
+    assert (result["result"], result["failed"]) == ("refused", True)
+    assert "the bucket of the archive does not answer" in result["msg"]
 
 
 def test_the_catalogue_is_read(site: Site) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import threading
 
-_HELD = 2 << 20  # bytes
+_HELD = 1 << 20  # bytes
 
 
 class Cut(Exception):

@@ -21,7 +21,7 @@ import typing as t
 from .._common.errors import InputError, Refused
 from .scratch import User
 
-_PIECE = 1 << 20  # bytes, of a read and of the pipe
+_PIECE = 256 << 10  # bytes of a read
 _TAIL = 40  # lines of what a program said that are kept
 _LONGEST = 500  # characters of one of them
 _PATIENCE = 10.0  # s for a program to end that was asked to, and for one that only tells its version
@@ -101,7 +101,7 @@ def run(
     try:
         if process.stdout is not None and output is not None:
             with contextlib.suppress(OSError):  # a larger pipe is only faster
-                fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIECE)
+                fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4 * _PIECE)
             while piece := os.read(process.stdout.fileno(), _PIECE):
                 output.write(piece)
         status = process.wait()

@@ -23,7 +23,7 @@ from .given import S3
 
 _PIECE = 1 << 20  # bytes
 _MIB = 1 << 20
-_MEMORY = 8 * _MIB  # a larger part waits in a temporary file
+_FIRST = 6 * _MIB  # the size of the first parts; a larger one waits in a temporary file
 _PARTS = 10_000  # the limit of S3
 _AT_ONCE = 2  # parts on their way at the same time
 _LOST_KEYS = frozenset(
@@ -46,7 +46,7 @@ def library(name: str) -> t.Any:
 
 def part_size(number: int) -> int:
     """Return the size of part ``number`` (from 1): it doubles every thousand parts, so any size fits into 10,000."""
-    return 8 * _MIB << (number - 1) // 1000
+    return _FIRST << (number - 1) // 1000
 
 
 class S3Store:
@@ -388,7 +388,7 @@ class _Part:
         self.number = number
         self.size = 0
         self._limit = part_size(number)
-        self._file = tempfile.SpooledTemporaryFile(max_size=_MEMORY + 1)  # noqa: SIM115 -- closed when it was sent
+        self._file = tempfile.SpooledTemporaryFile(max_size=_FIRST + 1)  # noqa: SIM115 -- closed when it was sent
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     @property

@@ -140,8 +140,8 @@ def test_a_missing_object_and_a_folder_that_cannot_be_used(store: LocalStore, tm
 
 
 def test_parts_grow_so_that_an_object_of_any_size_fits() -> None:
-    assert part_size(1) == part_size(1000) == 8 << 20
-    assert part_size(1001) == 16 << 20
+    assert part_size(1) == part_size(1000) == 6 << 20
+    assert part_size(1001) == 12 << 20
     assert sum(part_size(number) for number in range(1, 10_001)) > 5 << 40
     assert part_size(10_000) < 5 << 30
 

@@ -140,6 +140,12 @@ notes:
   returned: always
   type: list
   elements: str
+base_backups_due:
+  description: The components of which a base backup is due, for their server is on a new timeline now.
+  returned: when something was restored
+  type: list
+  elements: str
+  sample: [wal]
 msg:
   description: Why it failed, with the site, what was wanted, what was seen and what to do. Empty on success.
   returned: always

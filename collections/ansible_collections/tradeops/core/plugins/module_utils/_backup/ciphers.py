@@ -12,8 +12,8 @@ import typing as t
 from .._common.errors import InputError
 
 SUFFIXES = {"zstd": ".zst", "age": ".age"}
-# A dump is no smaller at a higher level, and takes twice as long. One thread is faster than what dumps, and the threads of
-# the library hold some 30 MB more.
+# A dump is no smaller at a higher level, and takes twice as long. One thread is faster than what dumps, and the threads
+# of the library hold some 30 MB more.
 _LEVEL = 1
 
 

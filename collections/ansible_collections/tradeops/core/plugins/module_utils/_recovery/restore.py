@@ -105,6 +105,8 @@ def ensure_restored(run: Run, given: Parameters) -> Outcome:
         except TradeopsError as exc:
             return _unchanged(run, manifest, made, exc)
         run.tell(f"{run.site}: looking at what is in place now")
+        # Until there is a base backup of the new timeline, the way back leads over the old one.
+        run.more["base_backups_due"] = [part.component.name for part in parts if part.component.engine in PHYSICAL]
         return _outcome(run, manifest, made, [item for part in parts for item in part.prove()])
 
 

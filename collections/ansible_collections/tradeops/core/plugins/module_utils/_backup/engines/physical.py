@@ -34,6 +34,7 @@ _ALLOWED = " AND ".join(f"has_function_privilege('{function}', 'EXECUTE')" for f
 _STATE = f"""
     SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system,
         current_setting('server_version') AS version, current_setting('archive_mode') AS archive_mode,
+        (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline,
         pg_is_in_recovery() AS recovering, clock_timestamp() AS now, current_user AS "user",
         CASE WHEN current_setting('server_version_num')::int >= 150000 THEN {_ALLOWED} ELSE true END AS allowed,
         a.last_archived_wal, a.last_archived_time, a.last_failed_wal, a.last_failed_time, a.failed_count
@@ -174,7 +175,7 @@ def capture_physical(name: str, engine: str, options: dict[str, t.Any], capture:
     server = Server.of(site, given, tool.tool)
     with connect(site, given, server.database) as session:
         before = session.execute(_STATE).fetchone()
-    base = _young(tool, before["system"], _max_age(site, options))
+    base = _young(tool, before, _max_age(site, options))
     taken = base is None
     if base is None:
         base = tool.take(capture.progress)
@@ -243,11 +244,12 @@ def _untold(text: str) -> None:
     del text
 
 
-def _young(tool: Physical, system: str, max_age: float | None) -> Base | None:
-    """Return the newest base backup if it is young enough to serve."""
+def _young(tool: Physical, state: t.Mapping[str, t.Any], max_age: float | None) -> Base | None:
+    """Return the newest base backup if it is young enough to serve. One of before a recovery is of another timeline."""
     if max_age is None:
         return None
-    bases = [base for base in tool.bases() if base.usable and base.system == system]
+    now = (state["system"], state["timeline"])
+    bases = [base for base in tool.bases() if base.usable and (base.system, base.timeline) == now]
     if not bases:
         return None
     age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(bases[-1].ended)

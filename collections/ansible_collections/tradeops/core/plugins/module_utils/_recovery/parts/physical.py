@@ -83,7 +83,7 @@ class Physical:
             way=f"recovered beside from the base backup {base.id} to {self.moment}, then renamed",
             safety=str(self.place.before),
             problems=tuple(problems),
-            notes=("a new base backup is taken afterwards, for the server is then on a new timeline",),
+            notes=("a new base backup is due afterwards, for the server is then on a new timeline",),
         )
 
     def wanted(self) -> list[Artefact]:
@@ -156,7 +156,7 @@ class Physical:
             self._start()
 
     def prove(self) -> list[Object]:
-        """Ask the server itself where it stands, and take the base backup that the new timeline needs."""
+        """Ask the server itself where it stands."""
         reached = t.cast(recovery.Reached, self.reached)
         name = f"the server in {self.data}"
         with connect(self.back.site, self.back.given) as session:
@@ -189,10 +189,8 @@ class Physical:
             "last_transaction": reached.last,
             "said": reached.said,
         }
-        found = [
-            Object(name, "server", {"kept": str(self.place.before)}, after, "refused" if problem else "proven", problem)
-        ]
-        return [*found, self._protected()]
+        kept = {"kept": str(self.place.before)}
+        return [Object(name, "server", kept, after, "refused" if problem else "proven", problem)]
 
     def discard(self) -> None:
         if not self._switched:
@@ -224,14 +222,6 @@ class Physical:
         """Start the server; from then on nobody has to bring it back."""
         self.service.start(lambda: answers(self.back.site, self.back.given))
         self.note.remove()
-
-    def _protected(self) -> Object:
-        """Take the first base backup of the new timeline: until there is one, the way back leads over the old one."""
-        try:
-            base = self.tool.take(self.back.progress)
-        except TradeopsError as exc:
-            return Object("base backup", "backup", None, None, "refused", f"take one at once: {exc}")
-        return Object("base backup", "backup", None, {"id": base.id, "timeline": base.timeline}, "proven")
 
 
 def bring_back(run: Run, given: t.Mapping[str, t.Any], engine: str) -> bool:

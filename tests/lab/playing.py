@@ -87,9 +87,11 @@ class Playing:
         Ground.until(lambda: self.journal.exists() and text in self.journal.read_text(encoding="utf-8"), budget)
 
     def kill(self) -> None:
-        """End the controller so that it can do nothing more; its workers end what they are at."""
+        """End the controller so that it can do nothing more; its workers end what they are at, but for those of backups."""
         self._process.kill()
         self._process.wait(30)
+        if self._process.stdout:
+            self._process.stdout.close()
 
     def end(self, longest: float = LONGEST) -> Played:
         """Wait for the end. Fails when a secret of the lab got out of the run."""

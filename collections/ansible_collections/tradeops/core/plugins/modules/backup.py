@@ -50,6 +50,10 @@ options:
     type: str
     choices: [component, quiesced]
     default: component
+  halted_from:
+    description: The trading state of the site before it was halted for the capture, if it was. The mark of the run has
+      it, so that the next run and M(tradeops.core.backup_info) tell that one which was killed left trading halted.
+    type: str
   code_version:
     description: The version that makes the set, for its manifest. That of this collection, if not given.
     type: str
@@ -74,6 +78,11 @@ result:
   returned: always
   type: str
   sample: proven
+left_halted:
+  description: What runs that were killed said of a site whose trading they had halted, and could not resume.
+  returned: when a set was begun
+  type: list
+  elements: str
 backup_id:
   description: The id of the set.
   returned: when a set was made, also a partial one

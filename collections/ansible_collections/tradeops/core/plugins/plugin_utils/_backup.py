@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import pathlib
 import typing as t
@@ -15,6 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
+from ansible_collections.tradeops.core.plugins.module_utils._backup.scratch import end_with
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import TradeopsError
 from ansible_collections.tradeops.core.plugins.module_utils._evidence import facts
 from ansible_collections.tradeops.core.plugins.plugin_utils._verb import SITE_OPTIONS, arguments
@@ -51,9 +53,13 @@ class BackupAction(ActionBase):
             parameters = spec.validate(name, given)
         except TradeopsError as exc:
             return {"failed": True, "changed": False, "result": exc.result, "site": name, "msg": str(exc)}
-        # The parent is the ansible-playbook process, for whose life the lease of an operation is kept.
+        # The parent is the ansible-playbook process, for whose life the lease of an operation is kept. Nobody may go on
+        # without it: another operation has the site then.
+        parent = os.getppid()
+        if multiprocessing.parent_process():
+            end_with(parent)
         result = run_verb(
-            self.verb, parameters, check_mode=self._task.check_mode, process=os.getppid(), tell=Display().display
+            self.verb, parameters, check_mode=self._task.check_mode, process=parent, tell=Display().display
         )
         return result | {"invocation": {"module_args": spec.public(parameters)}}
 

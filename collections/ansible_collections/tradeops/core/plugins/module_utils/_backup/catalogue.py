@@ -27,6 +27,7 @@ import typing as t
 from .._common.errors import Damaged, InputError, Refused, TradeopsError, Unproven
 from .manifest import MANIFEST, Manifest, folder, from_json
 from .retention import LEVELS
+from .sets import Running, running_of
 from .store import Entry, Store
 
 RUNNING = "running.json"
@@ -62,7 +63,7 @@ class Facts:
 @dataclasses.dataclass
 class Copy:
     """A set in one store. ``flaw``: why it counts for nothing there. ``level``: the highest that it was verified at
-    since it last failed, and ``verified`` when; ``failed`` when a verification last failed."""
+    since it last failed, and ``verified`` when; ``failed`` when a verification last failed. ``run``: who made it."""
 
     store: str
     manifest: Entry | None = None
@@ -76,6 +77,7 @@ class Copy:
     level: str = ""
     verified: str = ""
     failed: str = ""
+    run: Running | None = None
 
     @property
     def whole(self) -> bool:
@@ -335,8 +337,10 @@ class Catalogue:
         if mark == HOLD and not over:
             by = f", by {found['by']}" if found.get("by") else ""
             copy.held = f"{found.get('reason') or 'no reason given'}{by}{f', until {until}' if until else ''}"
-        if mark == RUNNING and not over:
-            copy.state = "running"
+        if mark == RUNNING:
+            copy.run = running_of(found)
+            if copy.run.alive if copy.run else not over:
+                copy.state = "running"
 
 
 def catalogue_of(site: str, stores: t.Sequence[Store], given: t.Mapping[str, t.Any]) -> Catalogue:
@@ -506,8 +510,12 @@ def _judge(copy: Copy, facts: Facts | None) -> None:
     if DELETING in copy.marks:
         copy.state, copy.flaw = "deleting", "it is being removed"
     elif copy.manifest is None:
-        running = copy.state == "running"
-        copy.flaw = "it is being made" if running else "it has no manifest: the run that made it did not end"
+        if copy.state == "running":
+            copy.flaw = f"it is being made by {copy.run}" if copy.run else "it is being made"
+        else:
+            copy.flaw = f"it has no manifest: {copy.run or 'the run that made it'} did not end"
+            if copy.run and copy.run.left_halted:
+                copy.flaw += f"; {copy.run.left_halted}"
     elif facts and (copy.objects, copy.size) != (facts.objects, facts.size):
         seen = f"{copy.objects} artefacts of {copy.size} bytes are there"
         copy.state, copy.flaw = "damaged", f"{seen}, its manifest has {facts.objects} of {facts.size}"

@@ -40,6 +40,7 @@ VERBS: dict[str, Verb] = {
                     },
                     "tag": {"type": "str"},
                     "consistency": {"type": "str", "choices": ["component", "quiesced"], "default": "component"},
+                    "halted_from": {"type": "str"},
                     "code_version": {"type": "str"},
                 }
             ),

@@ -279,6 +279,13 @@ def _wait(server: Server, ready: t.Callable[[Server], bool], budget: float) -> N
     raise Unproven(f"the scratch {server.kind} did not start within {budget:g} s: {_tail(server.log)}")
 
 
+def end_with(parent: int, last: signal.Signals = signal.SIGKILL) -> None:
+    """Let the kernel end this process with its parent, however that ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(last), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def _start(
     argv: list[str],
     user: User | None,
@@ -288,12 +295,6 @@ def _start(
     more: t.Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     us = os.getpid()
-
-    def bind() -> None:
-        # After the change of user, which would undo it.
-        _LIBC.prctl(_PR_SET_PDEATHSIG, int(last), 0, 0, 0)
-        if os.getppid() != us:
-            os._exit(1)
 
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     options: dict[str, t.Any] = {"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}
@@ -307,7 +308,7 @@ def _start(
             env={**environment, "LC_ALL": "C", "HOME": str(room), **(more or {})},
             umask=0o077,
             start_new_session=True,  # what ends us by the keyboard is for us to pass on
-            preexec_fn=bind,
+            preexec_fn=lambda: end_with(us, last),  # after the change of user, which would undo it
             **options,
         )
 

@@ -34,7 +34,10 @@ _GIVES_WAY = 15.0  # s that a run waits for one that began at the same moment an
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """Who makes a set. Times are Unix times in seconds; ``born`` tells a process from a later one with its number."""
+    """Who makes a set. Times are Unix times in seconds; ``born`` tells a process from a later one with its number.
+
+    ``was``: the trading state of the site before it was halted for the set, empty where it was not.
+    """
 
     operation: str
     host: str
@@ -42,6 +45,17 @@ class Running:
     born: str
     started: float
     expires: float
+    was: str = ""
+
+    @property
+    def left_halted(self) -> str:
+        """Say that trading was halted for it, which it cannot resume when it is dead, or return an empty text."""
+        if not self.was:
+            return ""
+        return (
+            f"{self} had halted trading for the capture (the site was {self.was}), and was killed before it could "
+            "resume it: look whether the site is still halted, and resume it with playbooks/emergency_resume.yml"
+        )
 
     @property
     def alive(self) -> bool:
@@ -92,26 +106,48 @@ def read_running(store: Store, site: str, set_id: str) -> Running | None:
     if store.head(key) is None:
         return None
     try:
-        return Running(**json.loads(b"".join(store.read(key))))
+        found = running_of(json.loads(b"".join(store.read(key))))
     except Refused as exc:
         if exc.status == 404 or store.head(key) is None:  # it went away meanwhile
             return None
         raise
-    except (ValueError, TypeError):
-        return Running("a run with a damaged mark", "", 0, "", 0.0, 0.0)
+    except ValueError:
+        found = None
+    return found or Running("a run with a damaged mark", "", 0, "", 0.0, 0.0)
+
+
+def running_of(mark: t.Any) -> Running | None:
+    """Return who a mark names, None for a damaged one."""
+    try:
+        return Running(**mark)
+    except TypeError:
+        return None
 
 
 class Making:
-    """One set on its way into its stores: marked before anything else, published last, or taken back."""
+    """One set on its way into its stores: marked before anything else, published last, or taken back.
 
-    def __init__(self, targets: Targets, site: str, set_id: str, operation: str, note: t.Callable[[str], None]) -> None:
+    ``was``: see ``Running``. ``left_halted``: what dead runs have said of that.
+    """
+
+    def __init__(
+        self,
+        targets: Targets,
+        site: str,
+        set_id: str,
+        operation: str,
+        note: t.Callable[[str], None],
+        *,
+        was: str = "",
+    ) -> None:
         self.site = site
         self.id = set_id
         self.base = folder(site, set_id)
         self._targets = targets
         self._note = note
         started = _now().timestamp()
-        self._mark = Running(operation, platform.node(), os.getpid(), born(os.getpid()), started, started + _LIFE)
+        self._mark = Running(operation, platform.node(), os.getpid(), born(os.getpid()), started, started + _LIFE, was)
+        self.left_halted: list[str] = []
         self._over = threading.Event()
         self._renewing = threading.Thread(target=self._renew, name=f"mark {set_id}", daemon=True)
 
@@ -174,10 +210,14 @@ class Making:
                 with contextlib.suppress(TradeopsError):
                     self._put(store)
 
+    def _found_dead(self, mark: Running) -> None:
+        if mark.left_halted and mark.left_halted not in self.left_halted:
+            self.left_halted.append(mark.left_halted)
+
     def _alone(self, store: Store) -> None:
         """Sweep one store. Raises LeaseHeld when another run is at work in it."""
         for _attempt in poll(Deadline(_GIVES_WAY), first=0.2, longest=1.0):
-            others = sweep(store, self.site, self.id, self._note)
+            others = sweep(store, self.site, self.id, self._note, self._found_dead)
             if not others:
                 return
             # Of two that began together the earlier goes on, once the other has given way. One that is at work already
@@ -191,8 +231,12 @@ class Making:
         )
 
 
-def sweep(store: Store, site: str, own: str, note: t.Callable[[str], None]) -> dict[str, Running]:
+def sweep(
+    store: Store, site: str, own: str, note: t.Callable[[str], None], dead: t.Callable[[Running], None]
+) -> dict[str, Running]:
     """Remove what killed runs have left of a site, and return the runs that are at work, by the id of their set.
+
+    ``dead`` is told of each of them whose mark is removed.
 
     Only a set without a manifest and with the mark of a dead run is removed: one that lost its manifest otherwise is
     damage, and evidence.
@@ -215,6 +259,7 @@ def sweep(store: Store, site: str, own: str, note: t.Callable[[str], None]) -> d
             # It was killed, or denied, between its manifest and the end of its mark: the set is whole.
             with contextlib.suppress(TradeopsError):
                 if not mark.alive:
+                    dead(mark)
                     store.delete(f"{folder(site, set_id)}{MARKER}")
         elif mark.alive:
             running[set_id] = mark
@@ -224,6 +269,7 @@ def sweep(store: Store, site: str, own: str, note: t.Callable[[str], None]) -> d
                 # It counts for nothing, and retention removes it after the lock.
                 note(f"what {mark} had left of {set_id} stays in the store {store.name}: {held}")
                 continue
+            dead(mark)
             clear(store, folder(site, set_id))
             note(f"removed from the store {store.name} what {mark} had left of {set_id} when it was ended")
     for left in list(store.unfinished(f"{site}/")):

@@ -154,7 +154,10 @@ def _prepare(back: Back, made: Plan, parts: t.Sequence[Part]) -> None:
         for part in parts:
             back.progress(f"{part.component.name}: restoring beside")
             step = steps[part.component.name]
+            known = len(back.gate.notes)
             back.gate.write([step], part.sweep)
+            for text in back.gate.notes[known:]:
+                back.progress(f"{part.component.name}: {text}")
             begun.append(part)
             back.gate.write([step], part.prepare)
     except BaseException:

@@ -53,7 +53,7 @@ def ensure_backup(run: Run, given: Parameters) -> Outcome:
     if made is None:
         lost = [f"the store {name}: {fate}" for name, fate in targets.fates.items() if fate != STORED]
         return run.outcome("backup", wanted, [], before={}, after={}, problems=lost)
-    run.more = {"set": dataclasses.asdict(made), "backup_id": made.id}
+    run.more |= {"set": dataclasses.asdict(made), "backup_id": made.id}
     objects = _proven(run, made, targets, given)
     problems = [f"stored in {_and(names_of(made, True))}, not in {_and(names_of(made, False))}"] if made.partial else []
     after = {"set": made.id, "stores": made.stores, "components": {part.name: _told(part) for part in made.components}}
@@ -69,8 +69,18 @@ def names_of(made: Manifest, stored: bool) -> list[str]:
 
 def _make(run: Run, given: Parameters, parts: list[_Part], keys: list[t.Any], targets: Targets) -> Manifest:
     clock = Clock()
-    making = Making(targets, run.site, new_id(given["type"], clock.started), given["operation"] or "", run.gate.note)
-    making.begin()
+    making = Making(
+        targets,
+        run.site,
+        new_id(given["type"], clock.started),
+        given["operation"] or "",
+        lambda text: _say(run, text),
+        was=given["halted_from"] or "",
+    )
+    try:
+        making.begin()
+    finally:
+        run.more["left_halted"] = making.left_halted
     try:
         components = tuple(_captured(run, given, part, keys, targets, making.base, clock) for part in parts)
         ended, jump = clock.now(), clock.jump

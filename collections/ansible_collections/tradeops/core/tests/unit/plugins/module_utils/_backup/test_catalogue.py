@@ -3,15 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
+import os
 import pathlib
+import platform
 import shutil
 import typing as t
 
 import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.catalogue import Catalogue, choose, passed_over
+from ansible_collections.tradeops.core.plugins.module_utils._backup.sets import Running
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import (
     Damaged,
@@ -20,6 +24,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._common.errors impor
     TradeopsError,
     Unproven,
 )
+from ansible_collections.tradeops.core.plugins.module_utils._common.lease import born
 from ansible_collections.tradeops.core.tests.unit.written_sets import Ground
 
 ONE, TWO, THREE = "20261124T020000Z-daily-aaaaaa", "20261125T020000Z-daily-bbbbbb", "20261126T020000Z-weekly-cccccc"
@@ -55,6 +60,20 @@ def test_a_run_that_was_killed_is_listed_and_never_counts(ground: Ground) -> Non
     assert [one.state for one in found.values()] == ["unfinished", "running", "unfinished"]
     assert not any(one.usable for one in found.values())
     assert found[ONE].problem == "local: it has no manifest: the run that made it did not end"
+
+
+def test_a_dead_run_of_this_machine_is_not_at_work_and_tells_what_it_halted(ground: Ground) -> None:
+    """Its process counts, and not the time that its mark has left."""
+    mark = Running("op-7", platform.node(), os.getpid(), "another", 1000.0, 4e9, "active")
+    ground.put("local", ONE, "running.json", json.dumps(dataclasses.asdict(mark)).encode())
+    alive = dataclasses.replace(mark, born=born(os.getpid()))
+    ground.put("local", TWO, "running.json", json.dumps(dataclasses.asdict(alive)).encode())
+    found = ground.sets()
+    assert (found[ONE].state, found[TWO].state) == ("unfinished", "running")
+    assert f"it has no manifest: op-7 on {platform.node()} (process {os.getpid()}), since 1970" in found[ONE].problem
+    assert "had halted trading for the capture (the site was active)" in found[ONE].problem
+    assert "playbooks/emergency_resume.yml" in found[ONE].problem
+    assert "it is being made by op-7" in found[TWO].problem and "halted" not in found[TWO].problem
 
 
 def test_a_set_that_one_store_never_got_is_partial_and_counts_where_it_is_whole(ground: Ground) -> None:

@@ -229,3 +229,20 @@ def test_a_clock_that_is_set_during_a_run_is_noticed_and_not_followed(
     monkeypatch.setattr(sets, "_now", lambda: dt.datetime.now(dt.UTC) + dt.timedelta(seconds=set_by))
     assert clock.jump == pytest.approx(jump, abs=1.0 if jump else 0.0)
     assert clock.started <= before <= clock.now() < before + dt.timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("with_manifest", [False, True])
+def test_who_comes_next_learns_that_a_dead_run_had_halted_trading(store: LocalStore, with_manifest: bool) -> None:
+    mark(store, OLD, was="active", **dead())
+    if with_manifest:
+        store.put(f"site/{OLD}/manifest.json", b"{}")
+    made = making(store)
+    made.begin()
+    made.discard()
+    (said,) = made.left_halted
+    assert said.startswith("op-0 on ") and "(the site was active)" in said and "emergency_resume.yml" in said
+    mark(store, OLD, **dead())
+    again = making(store)
+    again.begin()
+    again.discard()
+    assert again.left_halted == []

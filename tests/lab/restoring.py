@@ -163,6 +163,14 @@ class Site:
         assert str(self.store.identity) not in text
         return result
 
+    def backup(self, **options: t.Any) -> Result:
+        """A set as the product makes it."""
+        wanted = ON_SETS["backup"].spec
+        given = {key: value for key, value in self.given(**options).items() if key in wanted.options}
+        result = run_verb("backup", wanted.validate(self.name, given), check_mode=False)
+        assert result["result"] == "proven", result["msg"]
+        return result
+
     @contextlib.contextmanager
     def session(self, database: str = "", *, superuser: bool = False) -> t.Iterator[psycopg.Connection[t.Any]]:
         login = self.server["superuser"] if superuser else {key: self.server[key] for key in ("user", "password")}

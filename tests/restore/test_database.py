@@ -119,6 +119,66 @@ def test_versions_and_extensions_are_compared(site: Site) -> None:
     assert any("newer than what was backed up (14.2)" in note for note in result["notes"])
 
 
+@pytest.fixture
+def people(site: Site) -> t.Iterator[list[str]]:
+    """Two roles of the platform, one that owns and one that may read; they are gone afterwards."""
+    found = ["a trader", "reporting"]
+    with site.session(superuser=True) as session:
+        session.execute('CREATE ROLE "a trader" LOGIN CREATEDB; CREATE ROLE reporting')
+        session.execute('CREATE SCHEMA theirs AUTHORIZATION "a trader"; CREATE TABLE theirs.own AS SELECT 1 AS id')
+        session.execute('ALTER TABLE theirs.own OWNER TO "a trader"')
+        session.execute("GRANT SELECT ON trades TO reporting")
+    yield found
+    for name in site.databases():
+        with site.session(name, superuser=True) as session:
+            for role in found:
+                if session.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is not None:
+                    session.execute(f'DROP OWNED BY "{role}" CASCADE')
+    with site.session("postgres", superuser=True) as session:
+        session.execute('DROP ROLE IF EXISTS "a trader", reporting')
+
+
+def _forget(site: Site, roles: list[str]) -> None:
+    """The server is a new one, which never heard of these."""
+    with site.session(superuser=True) as session:
+        for role in roles:
+            session.execute(f'DROP OWNED BY "{role}" CASCADE; DROP ROLE "{role}"')
+
+
+def test_roles_that_the_server_lacks_are_named_before_anything_is_done(site: Site, people: list[str]) -> None:
+    options: dict[str, t.Any] = {"recipients": [str(site.store.identity.to_public())]}
+    with site.session(superuser=True) as session:
+        session.execute(f"GRANT pg_read_all_data TO {site.server['user']}")  # so that it can dump what is not its own
+    made = site.backup(**options)
+    facts = made["set"]["components"][0]["facts"]
+    assert set(people) <= set(facts["roles"])
+    _forget(site, people)
+    before = site.everything()
+    for check_mode in (True, False):
+        refused = site.restore(check_mode=check_mode, id=made["backup_id"])
+        assert (refused["result"], refused["changed"]) == ("refused", False)
+        assert "the server has no role a trader (CREATEDB, LOGIN), reporting" in refused["msg"], refused["msg"]
+        assert "give it CREATEROLE" in refused["msg"]
+    assert site.everything() == before
+    user = site.server["user"]
+    try:
+        with site.session(superuser=True) as session:
+            session.execute(f"ALTER ROLE {user} CREATEROLE")
+        planned = site.restore(check_mode=True, id=made["backup_id"])
+        assert planned["plan"][0]["roles"] == people and site.everything() == before
+        result = site.restore(id=made["backup_id"])
+        assert result["result"] == "proven", result["msg"]
+        assert any("made as NOLOGIN, without a password" in note for note in result["notes"])
+        with site.session(superuser=True) as session:
+            query = "SELECT rolcanlogin, rolpassword FROM pg_authid WHERE rolname = ANY(%s)"
+            assert session.execute(query, (people,)).fetchall() == [(False, None), (False, None)]
+            query = "SELECT tableowner, has_table_privilege('reporting', 'trades', 'SELECT') FROM pg_tables WHERE tablename = 'own'"
+            assert session.execute(query).fetchone() == ("a trader", True)
+    finally:
+        with site.session(superuser=True) as session:
+            session.execute(f"ALTER ROLE {user} NOCREATEROLE; REVOKE pg_read_all_data FROM {user}")
+
+
 def test_sessions_that_come_again_and_again_do_not_hold_up_the_switch(site: Site) -> None:
     wanted = site.fingerprint()
     site.store.put(site.captured())

@@ -20,7 +20,6 @@ from restoring import SITE, Result, Site, until
 from ansible_collections.tradeops.core.plugins.module_utils._backup import scratch, trial
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Component
-from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
 
 COMPONENTS = [{"name": "wal", "engine": "barman"}]
 PARTS = {"database": {"components": ["wal"]}, "config": {"components": []}}
@@ -54,13 +53,8 @@ def physical(site: Site) -> t.Iterator[dict[str, t.Any]]:
         shutil.rmtree(folder)
 
 
-def backup(site: Site, physical: dict[str, t.Any], **options: t.Any) -> Result:
-    given = {**site.given(**physical), "recipients": [str(site.store.identity.to_public())], **options}
-    wanted = VERBS["backup"].spec.options
-    given = {key: value for key, value in given.items() if key in wanted}
-    result = run_verb("backup", VERBS["backup"].spec.validate(site.name, given), check_mode=False)
-    assert result["result"] == "proven", result["msg"]
-    return result
+def backup(site: Site, physical: dict[str, t.Any]) -> Result:
+    return site.backup(**physical, recipients=[str(site.store.identity.to_public())])
 
 
 def component_of(found: dict[str, t.Any]) -> Component:

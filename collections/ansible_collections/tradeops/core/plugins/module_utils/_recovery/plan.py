@@ -43,12 +43,23 @@ class Room:
 
 
 @dataclasses.dataclass(frozen=True)
+class Role:
+    """A role that is missing. ``was``: what it could do where it was captured, empty where that is not known."""
+
+    name: str
+    was: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.was})" if self.was else self.name
+
+
+@dataclasses.dataclass(frozen=True)
 class Target:
     """What a component would be restored over, as observed. ``version`` is the server's, such as (18, 4).
 
     ``extensions``: name -> versions that the server could install. ``tool``: the version of the program that reads the
     artefact. ``needs``: bytes that the restore takes there. ``shown``: what the diff tells of it. ``problems``: what
-    makes it impossible.
+    makes it impossible. ``roles``: those that the server lacks; ``may_create_roles``: whether they can be made.
     """
 
     name: str
@@ -63,12 +74,14 @@ class Target:
     safety: str = ""
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
+    may_create_roles: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
     """What becomes of one component: what is there (``replaces``), what the set has (``by``), what stays of the first
-    (``safety``)."""
+    (``safety``), which ``roles`` are made."""
 
     component: str
     engine: str
@@ -79,6 +92,7 @@ class Step:
     safety: str
     needs: int
     free: int | None
+    roles: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass
@@ -107,6 +121,7 @@ class Plan:
                 "service": step.engine,
                 "component": step.component,
                 "why": f"from {set_id}" + (f"; what is there stays as {step.safety}" if step.safety else ""),
+                **({"roles": list(step.roles)} if step.roles else {}),
                 "needs": step.needs,
                 "free": step.free,
             }
@@ -175,6 +190,7 @@ def plan(
         made.notes += [f"{component.name}: {note}" for note in target.notes]
         _compare_versions(component, target, made)
         _compare_extensions(component, target, made)
+        _compare_roles(component, target, made)
         if target.room:
             rooms.setdefault(target.room.disk, target.room)
             needed[target.room.disk] = needed.get(target.room.disk, 0) + target.needs
@@ -189,6 +205,7 @@ def plan(
                 target.safety if target.exists else "",
                 target.needs,
                 target.room.free if target.room else None,
+                tuple(role.name for role in target.roles),
             )
         )
     for disk, size in needed.items():
@@ -238,6 +255,36 @@ def _compare_extensions(component: Component, target: Target, made: Plan) -> Non
             )
         elif version not in can:
             made.notes.append(f"{component.name}: {name} was {version}, and the server has {', '.join(can)}")
+
+
+def _compare_roles(component: Component, target: Target, made: Plan) -> None:
+    if problem := roles_refused(target.roles, may_create=target.may_create_roles):
+        made.refusals.append(f"{component.name}: {problem}")
+    elif target.roles:
+        made.notes.append(f"{component.name}: {roles_made(target.roles)}")
+
+
+def roles_refused(roles: t.Sequence[Role], *, may_create: bool) -> str:
+    """Say why roles that are missing cannot be made, or return an empty text."""
+    names = ", ".join(map(str, roles))
+    reserved = ", ".join(role.name for role in roles if role.name.startswith("pg_"))
+    if not roles or (may_create and not reserved):
+        return ""
+    if reserved:
+        return f"the server has no role {reserved}, which only a newer server has; restore onto one of that version"
+    return (
+        f"the server has no role {names}, which the database needs for what they own or may do, and this login may "
+        "not make roles: make them (globals.sql of the set has them), or give it CREATEROLE"
+    )
+
+
+def roles_made(roles: t.Sequence[Role]) -> str:
+    """Say which roles are made, and what the operator has to do about them."""
+    names = ", ".join(map(str, roles))
+    return (
+        f"the server has no role {names}: made as NOLOGIN, without a password, and with no more rights than the dump "
+        f"gives; globals.sql of the set has what they could do"
+    )
 
 
 def _content(component: Component) -> dict[str, t.Any]:

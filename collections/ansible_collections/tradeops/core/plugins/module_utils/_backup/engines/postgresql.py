@@ -55,6 +55,13 @@ _FACTS = """
     FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()
 """
 _EXTENSIONS = "SELECT extname AS name, extversion AS version FROM pg_catalog.pg_extension ORDER BY 1"
+# Who owns something of the database, or is granted something. The role that made the server is in no such list.
+_ROLES = """
+    SELECT DISTINCT pg_catalog.pg_get_userbyid(s.refobjid) AS name FROM pg_catalog.pg_shdepend AS s
+    WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype IN ('o', 'a', 'i', 'r')
+        AND s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    ORDER BY 1
+"""
 # What belongs to an extension is made by it, and is in a dump only where it says so.
 _TABLES = """
     SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, pg_catalog.pg_table_size(c.oid) AS size
@@ -111,6 +118,7 @@ class Postgresql:
             snapshot = session.execute("SELECT pg_catalog.pg_export_snapshot() AS name").fetchone()["name"]
             found = session.execute(_FACTS).fetchone()
             extensions = {row["name"]: row["version"] for row in session.execute(_EXTENSIONS)}
+            roles = [row["name"] for row in session.execute(_ROLES)]
             capture.progress(f"{name}: dumping {found['database']}, {found['size'] / 1e6:.0f} MB on the server")
             wait = f"--lock-wait-timeout={facts.lock_timeout * 1000:.0f}"
             with capture.artefact(DUMP) as sink:
@@ -138,6 +146,7 @@ class Postgresql:
                 "locale_provider": _text(found["locale_provider"]),
                 "client_version": ".".join(map(str, programs.version(dump))),
                 "extensions": extensions,
+                "roles": roles,
                 "roles_with_passwords": bool(facts.globals and found["superuser"]),
                 "rows": rows,
                 "checksums": checksums,

@@ -24,7 +24,8 @@ from ..._common.outcome import Object
 from ..._common.waiter import Deadline, poll
 from ..._database.server import library
 from ..back import Back, room_of
-from ..plan import Room, Target
+from ..plan import Room, Target, roles_made, roles_refused
+from ..roles import Roles
 
 _BIN = "tradeops_postgresql_bin"
 _HERE = ("localhost", "127.0.0.1", "::1")
@@ -81,6 +82,7 @@ class Logical:
         self.prefix = shortened(f"{self.database}_restoring_")
         self.beside = shortened(f"{self.prefix}{back.set_id}")
         self.before = ""
+        self.roles = Roles(back, component)
         self._old: dict[str, t.Any] | None = None
         self._found: list[dict[str, t.Any]] = []
         self._made = 0
@@ -96,6 +98,7 @@ class Logical:
             extensions: dict[str, list[str]] = {}
             for row in session.execute(_EXTENSIONS):
                 extensions.setdefault(row["name"], []).append(row["version"])
+            roles = self.roles.look(session)
             named = {row["name"] for row in session.execute("SELECT datname AS name FROM pg_catalog.pg_database")}
         self.before = _free_name(f"{self.database}_before_{self.back.set_id}", named)
         problems = []
@@ -119,6 +122,8 @@ class Logical:
             way=f"pg_restore into {self.beside}, compared there, then two renames in one transaction",
             safety=f"the database {self.before}",
             problems=tuple(problems),
+            roles=roles,
+            may_create_roles=self.roles.may_create,
         )
 
     def wanted(self) -> list[Artefact]:
@@ -138,11 +143,11 @@ class Logical:
         text = b"".join(lines).decode(errors="replace")
         owners = {found[1] for line in text.split("\n") if (found := _OWNED.match(line))} - {"-"}
         with self._session() as session:
-            roles = {row["name"] for row in session.execute("SELECT rolname AS name FROM pg_catalog.pg_roles")}
-        missing = sorted(owner for owner in owners if owner not in roles)
+            missing = self.roles.look(session, owners)
+        if problem := roles_refused(missing, may_create=self.roles.may_create):
+            return [problem]
         if missing:
-            names = ", ".join(missing)
-            return [f"the server has no role {names}, which owns what is in the dump: make it (globals.sql has it)"]
+            self.back.note(f"{self.component.name}: {roles_made(missing)}")
         return []
 
     # -- beside --------------------------------------------------------------------------------------------------
@@ -157,6 +162,7 @@ class Logical:
 
     def prepare(self) -> None:
         with self._session() as session:
+            self.roles.make(session)
             session.execute(self._create())
             self._see(session)
             self._made = next(row["oid"] for row in self._found if row["name"] == self.beside)

@@ -13,12 +13,14 @@ from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest imp
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.plan import (
     Plan,
+    Role,
     Room,
     Target,
     left_out,
     plan,
     selected,
 )
+from ansible_collections.tradeops.core.plugins.module_utils._recovery.roles import described
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.wish import At, parse_at
 
 MOMENT = "2026-11-26T02:00:00Z"
@@ -170,6 +172,37 @@ def test_timescaledb_has_to_be_the_very_version() -> None:
     assert "timescaledb 2.17.2 exactly" in other.refusals[0]
     lacks = made(item, dataclasses.replace(TARGET, extensions={"vector": ("0.8.0",)}))
     assert "has no extension timescaledb" in lacks.refusals[0]
+
+
+def test_roles_that_the_server_lacks_are_named_and_made_or_refused() -> None:
+    lacks = dataclasses.replace(TARGET, roles=(Role("trader", "LOGIN, CREATEDB"), Role("reporting")))
+    refused = made(target=lacks).refusals
+    assert len(refused) == 1 and "the server has no role trader (LOGIN, CREATEDB), reporting" in refused[0]
+    assert "give it CREATEROLE" in refused[0]
+    found = made(target=dataclasses.replace(lacks, may_create_roles=True))
+    assert not found.refusals and "made as NOLOGIN, without a password" in found.notes[0]
+    assert found.told("the set")[0]["roles"] == ["trader", "reporting"]
+    newer = dataclasses.replace(TARGET, roles=(Role("pg_maintain"),), may_create_roles=True)
+    assert "restore onto one of that version" in made(target=newer).refusals[0]
+    assert "roles" not in made().told("the set")[0]
+
+
+def test_what_a_role_could_do_is_read_from_globals() -> None:
+    text = """--
+CREATE ROLE trader;
+ALTER ROLE trader WITH NOSUPERUSER INHERIT NOCREATEROLE CREATEDB LOGIN NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5;
+CREATE ROLE "od""d, one";
+ALTER ROLE "od""d, one" WITH SUPERUSER INHERIT NOCREATEROLE NOCREATEDB NOLOGIN NOREPLICATION NOBYPASSRLS;
+CREATE ROLE bare;
+ALTER ROLE bare SET search_path TO 'x';
+GRANT pg_monitor TO trader WITH INHERIT TRUE GRANTED BY postgres;
+GRANT bare TO "od""d, one";
+"""
+    assert described(text) == {
+        "trader": "CREATEDB, LOGIN, member of pg_monitor",
+        'od"d, one': "SUPERUSER, member of bare",
+        "bare": "",
+    }
 
 
 def test_room_is_added_up_by_place_and_must_be_known_or_told() -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import pathlib
 import typing as t
@@ -14,11 +15,15 @@ import pytest
 import yaml
 from clustered import SITE, Cluster
 from kept import Kept
+from restoring import Site
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.kubernetes import Kubernetes
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Component
-from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, TradeopsError
+from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
+from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Refused, TradeopsError
 from ansible_collections.tradeops.core.plugins.module_utils._common.outcome import Object
+from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts.objects import Objects
 
 VALUE = "a-value-that-nobody-may-see"
 KINDS = ["ConfigMap", "Secret", "Service", "Deployment"]
@@ -214,3 +219,100 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_read(cluster: Cluster
     cluster.fault("error_before", status=503)
     with pytest.raises(TradeopsError, match="503"):
         captured(given)
+
+
+class Restored:
+    """The site with a set of its objects, which are then spoilt."""
+
+    def __init__(self, cluster: Cluster, given: dict[str, t.Any], folder: pathlib.Path) -> None:
+        self.cluster = cluster
+        self.site = Site(cluster.ground, folder, SITE)
+        halted = cluster.run("trading_state", state="halted")
+        assert halted["result"] in ("proven", "unchanged"), halted
+        reach = {name: given[name] for name in ("namespace", "ca_paths", "request_timeout")}
+        self.options = {**reach, "components": [{"name": name, "engine": "kubernetes"} for name in ("first", "last")]}
+        make(cluster, "ConfigMap", "configmaps", "test-config", data={"A": "1"})
+        make(cluster, "Secret", "secrets", "test-secret", data={"PASSWORD": encoded(VALUE)})
+        kept, component = captured(given)
+        parts = [(dataclasses.replace(component, name=name), kept.stored) for name in ("first", "last")]
+        self.set_id = self.site.store.put(*t.cast(t.Any, parts))
+        patch(cluster, "configmaps/test-config", {"data": {"A": "spoilt"}})
+        patch(cluster, "secrets/test-secret", {"data": {"PASSWORD": encoded("another")}})
+
+    def restore(self, set_id: str, **options: t.Any) -> dict[str, t.Any]:
+        return self.site.restore(id=set_id, only=["first"], force=True, **self.options, **options)
+
+    def run(self, verb: str, **options: t.Any) -> dict[str, t.Any]:
+        given = self.site.given()
+        given = {name: given[name] for name in ("site", "stores", "secrets", "lease_dir")} | options
+        return run_verb(verb, VERBS[verb].spec.validate(SITE, given), check_mode=False)
+
+    def safeties(self) -> list[dict[str, t.Any]]:
+        """The sets of before, the oldest first."""
+        return list(reversed(self.run("backup_info", types=["safety"])["sets"]))
+
+    def now(self) -> tuple[str, str]:
+        secret = read(self.cluster, "secrets/test-secret")["data"]["PASSWORD"]
+        return read(self.cluster, "configmaps/test-config")["data"]["A"], base64.b64decode(secret).decode()
+
+
+@pytest.fixture
+def restored(cluster: Cluster, given: dict[str, t.Any], tmp_path: pathlib.Path) -> Restored:
+    return Restored(cluster, given, tmp_path)
+
+
+def test_what_a_restore_replaces_is_a_set_of_before_which_is_put_back_by_its_id(restored: Restored) -> None:
+    planned = restored.restore(restored.set_id, check_mode=True)
+    assert (planned["result"], restored.safeties()) == ("planned", []), planned["msg"]
+    assert any("stays as a set of type safety" in step.get("why", "") for step in planned["plan"])
+
+    done = restored.restore(restored.set_id)
+    assert (done["result"], restored.now()) == ("proven", ("1", VALUE)), done["msg"]
+    (safety,) = restored.safeties()
+    assert any(safety["id"] in note and "puts it back" in note for note in done["notes"])
+    assert (safety["type"], safety["state"], safety["level"], safety["tag"]) == (
+        "safety",
+        "whole",
+        "hashes",
+        restored.set_id,
+    )
+    assert restored.run("backup_info")["latest"]["id"] == restored.set_id, "it is no backup to begin with"
+    again = restored.restore("latest")
+    assert (again["result"], len(restored.safeties())) == ("unchanged", 1), "nothing was replaced, and nothing kept"
+
+    back = restored.restore(safety["id"])
+    assert (back["result"], restored.now()) == ("proven", ("spoilt", "another")), back["msg"]
+    ids = [one["id"] for one in restored.safeties()]
+    assert len(ids) == 2
+
+    rules = {"local": {"keep_last": 5, "floor": 1, "types": {"safety": {"keep_last": 1}}}}
+    assert restored.run("backup_retention", retention=rules)["result"] == "proven"
+    assert [one["id"] for one in restored.safeties()] == ids[1:]
+    for file in restored.site.store.path.rglob("*"):
+        assert not file.is_file() or VALUE.encode() not in file.read_bytes()
+
+
+def test_what_fails_later_puts_objects_back_as_they_were(restored: Restored, monkeypatch: pytest.MonkeyPatch) -> None:
+    switch = Objects.switch
+
+    def broken(self: Objects) -> None:
+        if self.component.name == "last":
+            raise Refused("the API server is gone", method="PATCH", path="", sent=False)
+        switch(self)
+        assert restored.now() == ("1", VALUE)
+
+    monkeypatch.setattr(Objects, "switch", broken)
+    done = restored.site.restore(id=restored.set_id, force=True, **restored.options)
+    assert done["failed"] and "the API server is gone" in done["msg"], done
+    assert restored.now() == ("spoilt", "another")
+    assert done["msg"].endswith("Nothing that the site uses was changed.")
+
+
+def test_without_a_copy_of_before_nothing_is_replaced(restored: Restored, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_given: t.Any, **_more: t.Any) -> t.NoReturn:
+        raise Refused("the store local is full", method="write", path="", sent=True)
+
+    monkeypatch.setattr(LocalStore, "upload", full)
+    done = restored.restore(restored.set_id)
+    assert done["failed"] and "what is there now cannot be kept" in done["msg"], done
+    assert (restored.now(), restored.safeties()) == (("spoilt", "another"), [])

@@ -21,7 +21,8 @@ description:
   - A Redis is loaded by a scratch server, moved into a spare database, compared, and swapped in with C(SWAPDB). The
     spare database is an empty one, or that which C(spare) of O(redis) names.
   - Files are unpacked beside, completed with what is there and not in the archive, and exchanged in one step.
-  - Objects of Kubernetes are applied by the server, object by object.
+  - Objects of Kubernetes are applied by the server, object by object. Those that are replaced are captured first, as a
+    set of type C(safety) in the stores, which is read back and put back by its id.
   - When one component cannot be switched to, those before it are taken back.
   - What was replaced stays, as C(<database>_before_<id>), as a marked database of Redis, and as
     C(<path>.before-<id>), until somebody drops it.

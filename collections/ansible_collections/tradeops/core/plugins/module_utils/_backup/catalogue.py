@@ -25,7 +25,7 @@ import secrets
 import typing as t
 
 from .._common.errors import Damaged, InputError, Refused, TradeopsError, Unproven
-from .manifest import MANIFEST, Manifest, folder, from_json
+from .manifest import MANIFEST, SAFETY, Manifest, folder, from_json
 from .retention import LEVELS
 from .sets import Running, running_of
 from .store import Entry, Store
@@ -215,7 +215,7 @@ class Catalogue:
         Only the manifests that decide it are read.
         """
         for one in reversed(self._listed(expected)):
-            if types and one.type not in types:
+            if one.type not in types if types else one.type == SAFETY:
                 continue
             for copy in one.copies.values():
                 _levels(copy)
@@ -379,7 +379,8 @@ def choose(
     """Return one set: by its id, by a day (UTC, ``2026-11-26``), or the latest one that is usable. Raises InputError.
 
     ``before``: only what was taken until then; ``kind``: only sets of this type; ``component``: only with this one.
-    A set that says it began in the future is only found by its id; ``passed_over`` tells of those.
+    A set that says it began in the future is only found by its id; ``passed_over`` tells of those. What a restore kept
+    of before (type ``safety``) is only found by its id and by its type.
     """
     if ID.fullmatch(wanted):
         found = next((one for one in sets if one.id == wanted), None)
@@ -405,7 +406,7 @@ def choose(
         and not one.ahead
         and (day is None or one.taken.date() == day)
         and (before is None or one.taken <= before)
-        and (not kind or one.type == kind)
+        and (one.type == kind if kind else one.type != SAFETY)
         and (not component or (one.facts and component in one.facts.components))
     ]
     if not fitting:

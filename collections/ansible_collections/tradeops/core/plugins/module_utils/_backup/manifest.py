@@ -23,6 +23,7 @@ from .store import Store
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SAFETY = "safety"  # the type of what a restore keeps of before
 # Types of the sources' procedures (FM-BACKUP, AT-BACKUP, GM-BACKUP, SM-BACKUP), and of what a restore takes beforehand.
 TYPES = (
     "daily",
@@ -34,7 +35,7 @@ TYPES = (
     "config",
     "forensic",
     "pre-deployment",
-    "safety",
+    SAFETY,
 )
 
 

@@ -11,7 +11,7 @@ import typing as t
 
 from .._common.argspec import ArgumentSpec
 from .._recovery.restore import RESTORE, ensure_restored
-from .manifest import TYPES
+from .manifest import SAFETY, TYPES
 from .retention import LEVELS
 from .run import ENGINES, STORES, Body, Parameters, Tell, execute
 from .verbs.backup import ensure_backup
@@ -35,7 +35,7 @@ VERBS: dict[str, Verb] = {
                 {
                     "type": {
                         "type": "str",
-                        "choices": [kind for kind in TYPES if kind != "safety"],
+                        "choices": [kind for kind in TYPES if kind != SAFETY],
                         "default": "manual",
                     },
                     "tag": {"type": "str"},

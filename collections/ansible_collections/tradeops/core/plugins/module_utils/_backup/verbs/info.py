@@ -14,7 +14,7 @@ import typing as t
 from ..._common.errors import InputError, TradeopsError
 from ..._common.outcome import Outcome, Seen
 from ..catalogue import VERIFIED, Catalogue, Listed, catalogue_of, choose, read_stamp
-from ..manifest import folder
+from ..manifest import SAFETY, folder
 from ..run import Parameters, Run
 from ..sets import iso
 
@@ -31,7 +31,7 @@ def gather(run: Run, given: Parameters) -> Outcome:
         for one in reversed(everything)
         if (not given["types"] or one.type in given["types"]) and (before is None or one.taken <= before)
     ]
-    usable = [one for one in sets if one.usable and not one.ahead]
+    usable = [one for one in sets if one.usable and not one.ahead and (one.type != SAFETY or given["types"])]
     verified = [one for one in usable if one.level]
     for store in run.stores:
         seen = catalogue.problems.get(store.name) or {"sets": sum(store.name in one.copies for one in everything)}

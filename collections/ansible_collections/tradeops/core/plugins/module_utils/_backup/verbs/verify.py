@@ -111,7 +111,8 @@ def _chosen(sets: t.Sequence[Listed], given: Parameters, stores: t.Sequence[str]
         )
         return [one or choose(sets, wanted)]
     types = given["types"]
-    return [choose([one for one in sets if not types or one.type in types], wanted)]
+    kind = types[0] if len(types) == 1 else ""
+    return [choose([one for one in sets if not types or one.type in types], wanted, kind=kind)]
 
 
 def _verify(

@@ -4,7 +4,8 @@
 # PRIVATE to the tradeops.core collection.
 """Objects of a Kubernetes namespace: applied by the server itself, each with a fate of its own.
 
-They cannot be restored beside, so the plan asks the server for a dry run, and they come last.
+They cannot be restored beside, so the plan asks the server for a dry run, and they come last. What they replace is kept
+as a set of type ``safety``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 import typing as t
 
 from ..._backup.engines.kubernetes import Kubernetes
-from ..._backup.manifest import Artefact, Component
+from ..._backup.manifest import SAFETY, Artefact, Component
 from ..._common.errors import Refused
 from ..._common.outcome import Object, tally
+from .. import safety
 from ..back import Back
 from ..plan import Target
 
@@ -28,6 +30,7 @@ class Objects:
         self.options = {**options, "force": back.given["force"], "recreate": back.given["recreate"]}
         self._planned: list[Object] = []
         self._done: list[Object] = []
+        self._safety: safety.Safety | None = None
 
     def look(self) -> Target:
         self._planned = Kubernetes().plan_restore(self.component, self.options, self.back)
@@ -38,7 +41,7 @@ class Objects:
             exists=True,
             shown={"objects": tally(self._planned), "changes": changed},
             way="applied on the side of the server, object by object",
-            safety="",
+            safety=f"a set of type {SAFETY}" if self._replaced else "",
             problems=tuple(f"{item.id}: {item.why}" for item in bad),
         )
 
@@ -51,19 +54,32 @@ class Objects:
     def sweep(self) -> None:
         pass
 
+    @property
+    def _replaced(self) -> list[str]:
+        return [item.id for item in self._planned if item.result == "changed"]
+
     def prepare(self) -> None:
-        pass
+        """Keep what would be replaced."""
+        if not self._replaced:
+            return
+        names = {identity.partition("/")[0] for identity in self._replaced}
+        kinds = [{"kind": kind, **of} for kind, of in self.component.facts["kinds"].items() if kind in names]
+        place = {"namespace": self.options.get("namespace"), "kinds": kinds}
+        self._safety = safety.take(self.back, [{"name": self.component.name, "engine": "kubernetes", **place}])
 
     def switch(self) -> None:
         self._done = Kubernetes().restore(self.component, self.options, self.back)
 
     def undo(self) -> None:
-        names = [item.id for item in self._done if item.result in ("created", "changed")]
-        if names:
-            text = (
-                f"these objects are as in the set: {', '.join(names)}. The backup of type safety has them as they were"
-            )
-            raise Refused(text, method="apply", path="", sent=True)
+        """Put back what was kept. What was not there before is told, and stays."""
+        left = [f"{item.id} was not there before" for item in self._done if item.result == "created"]
+        if self._safety:
+            (kept,) = self._safety.manifest.components
+            back = self._safety.back(self.back)
+            fates = Kubernetes().restore(kept, {**self.options, "force": True}, back)
+            left += [f"{item.id}: {item.why}" for item in fates if item.result in ("refused", "conflict")]
+        if left:
+            raise Refused("; ".join(left), method="apply", path="", sent=True)
 
     def prove(self) -> list[Object]:
         """Every object was read again by the engine after it was applied."""

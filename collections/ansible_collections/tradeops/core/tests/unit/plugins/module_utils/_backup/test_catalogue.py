@@ -238,6 +238,22 @@ def test_choosing(ground: Ground) -> None:
         choose(sets, kind="monthly", component="redis")
 
 
+def test_what_a_restore_kept_of_before_is_found_by_its_id_and_by_its_type_only(ground: Ground) -> None:
+    safety = "20261124T120000Z-safety-eeeeee"
+    early = "20261123T020000Z-daily-aaaaaa"
+    for set_id in (early, safety):
+        ground.write(set_id, "local")
+        ground.put("local", set_id, f"verified/{set_id[:16]}-hashes.json")
+    sets = ground.catalogue().sets(expected=False)
+    assert choose(sets).id == early
+    assert choose(sets, safety).id == choose(sets, kind="safety").id == safety
+    with pytest.raises(InputError, match="there is no set of 2026-11-24"):
+        choose(sets, "2026-11-24")
+    for types, wanted in (((), early), (("safety",), safety)):
+        found = ground.catalogue().newest("hashes", types, expected=False)
+        assert found and found.id == wanted
+
+
 def test_a_set_of_the_future_is_not_the_latest_and_is_told(ground: Ground) -> None:
     """The clock of the machine that made it was wrong, or ours is: nobody knows whether it is the newest."""
     later = f"{dt.datetime.now(dt.UTC) + dt.timedelta(hours=1):%Y%m%dT%H%M%SZ}-daily-ffffff"

@@ -11,6 +11,7 @@ early looks the same to a tool.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import datetime as dt
 import importlib
@@ -51,7 +52,10 @@ _OWN = {
     "recovery_min_apply_delay": "0",
     "lc_messages": "C",
     "log_min_messages": "info",
+    # What is kept of it is synced once, at its end.
+    "fsync": "off",
 }
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Recovery:
         return _session(self.server, self.user, database)
 
     def promote(self) -> Reached:
-        """End the recovery here and stop the server in an orderly way; return where it stands. Raises Unproven.
+        """End the recovery here and stop the server in an orderly way, all of it on disk; return where it stands.
+        Raises Unproven.
 
         Nothing of it is in the archive yet: see ``Physical.push`` and ``history``.
         """
@@ -101,6 +106,7 @@ class Recovery:
                 f"the recovered server did not stop in an orderly way: status {status}, state "
                 f"{state.get('Database cluster state')!r}"
             )
+        synced(data)
         timeline = int(state["Latest checkpoint's TimeLineID"])
         if self.target.kind != "immediate" and timeline <= self.reached.timeline and self.target.kind != "end":
             raise Unproven(f"the recovered server is still on timeline {timeline}: it was not promoted")
@@ -110,6 +116,16 @@ class Recovery:
 def history(data: pathlib.Path, timeline: int) -> pathlib.Path:
     """Return the file that tells of a new timeline. Without it in the archive, a recovery takes its number again."""
     return data / "pg_wal" / history_of(timeline)
+
+
+def synced(data: pathlib.Path) -> None:
+    """Bring everything of the file system of ``data`` to its disk, in one step. Raises Unproven."""
+    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _LIBC.syncfs(folder):
+            raise Unproven(f"{data} cannot be brought to its disk: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(folder)
 
 
 def fetch(

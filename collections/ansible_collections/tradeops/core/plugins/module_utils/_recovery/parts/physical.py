@@ -51,13 +51,14 @@ class Physical:
         self.place = Place(self.data, back.set_id)
         self.note = Note(self.data)
         self.moment, self.wanted_base = _moment(back, component, options)
+        self._chosen: Base | None = None
         self.reached: recovery.Reached | None = None
         self._rows: dict[str, int] = {}
         self._switched = False
 
     def look(self) -> Target:
         check_target(self.back.site, self.moment)
-        base = self._base()
+        base = self._chosen = choose(self.back.site, self.tool.bases(), self.moment, self.wanted_base)
         problems = []
         try:
             with connect(self.back.site, self.back.given, self.server.database) as session:
@@ -104,7 +105,7 @@ class Physical:
 
     def prepare(self) -> None:
         back = self.back
-        base = self._base()
+        base = t.cast(Base, self._chosen)
         self._bring_up_to_date(base)
         self.place.begin()
         recovery.fetch(self.tool, base, self.place.beside, self.server.user, back.progress)
@@ -199,9 +200,6 @@ class Physical:
     @property
     def _settings(self) -> dict[str, t.Any]:
         return settings_of(self.back.site, self.back.given)
-
-    def _base(self) -> Base:
-        return choose(self.back.site, self.tool.bases(), self.moment, self.wanted_base)
 
     def _bring_up_to_date(self, base: Base) -> None:
         """Let the live server send what it has of the log; where it does not live, the archive is what there is."""

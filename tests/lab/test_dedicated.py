@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import signal
@@ -32,6 +33,11 @@ def supervisorctl(ground: Ground, *arguments: str) -> str:
     program = pathlib.Path(sys.executable).with_name("supervisorctl")
     argv = [str(program), "-c", str(ground.folder / "run" / "supervisord.conf"), *arguments]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60).stdout
+
+
+def running(ground: Ground, program: str) -> bool:
+    """Whether supervisord has seen it run for a second; until then it is STARTING."""
+    return supervisorctl(ground, "status", program).split()[1] == "RUNNING"
 
 
 def session(ground: Ground, site: str, database: str, *, superuser: bool = False) -> psycopg.Connection[t.Any]:
@@ -161,8 +167,7 @@ def test_up_repairs_what_was_killed(ground: Ground, victim: str) -> None:
     ground.up()
     for site in (SITE, OTHER):
         for kind in dedicated.KINDS:
-            program = f"{site}:{kind}"  # supervisord calls it STARTING for its first second
-            ground.until(lambda program=program: supervisorctl(ground, "status", program).split()[1] == "RUNNING", 15)
+            ground.until(functools.partial(running, ground, f"{site}:{kind}"), 15)
     before = accepted(ground)
     ground.until(lambda: accepted(ground) > before, 15)
 

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
+import time
 import typing as t
 
 import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores import open_store
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.s3 import S3Store
-from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Denied, Refused
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Denied, Refused, Unreachable
 
 Bucket = tuple[dict[str, t.Any], dict[str, str]]
 
@@ -103,25 +105,52 @@ def test_what_a_lock_holds_stays(bucket: Bucket) -> None:
     assert len(versions(store)) == 2
 
 
-def test_a_list_of_more_than_a_page_is_whole(store: S3Store) -> None:
-    paginated = store.client.get_paginator
+def paged(store: S3Store, size: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the server give ``size`` objects at a time; return after which key each part was asked for."""
+    plain, asked = store.client.list_objects_v2, []
 
-    def small(method: str) -> t.Any:
-        pages = paginated(method)
+    def small(**request: t.Any) -> t.Any:
+        if "StartAfter" in request:
+            asked.append(request["StartAfter"].removeprefix(store.prefix))
+        return plain(**request, MaxKeys=size)
 
-        class Pages:
-            def paginate(self, **request: t.Any) -> t.Any:
-                return pages.paginate(**request, PaginationConfig={"PageSize": 3})
+    monkeypatch.setattr(store.client, "list_objects_v2", small)
+    return asked
 
-        return Pages()
 
-    keys = [f"site/{number:03}/a" for number in range(10)]
+def test_a_list_of_more_than_a_page_is_whole(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [f"site/{number:03}/a b+&<ü>" for number in range(10)]
     for key in keys:
         store.put(key, b"x")
-    store.client.get_paginator = small
+    asked = paged(store, 3, monkeypatch)
     assert [entry.key for entry in store.entries("site/")] == keys
-    store.delete("site/005/a")
+    assert asked == [], "what does not begin with a time is not cut"
+    store.delete("site/005/a b+&<ü>")
     assert len(list(store.entries("site/"))) == 9
+
+
+def test_a_long_list_of_sets_is_cut_and_nothing_is_missed(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of what is no set, before them, between them, and after them."""
+    now = dt.datetime.now(dt.UTC)
+    keys = [f"site/{now - dt.timedelta(days=days):%Y%m%dT%H%M%SZ}-daily-aaaaaa/manifest.json" for days in range(30)]
+    keys += ["site/20240101", "site/a-file", "site/2026-strange/x", "site/99991231T000000Z-daily-bbbbbb/manifest.json"]
+    for key in keys:
+        store.put(key, b"x")
+    asked = paged(store, 4, monkeypatch)
+    began = time.time()
+    found = list(store.entries("site/"))
+    assert [entry.key for entry in found] == sorted(keys)
+    assert all(entry.size == 1 and abs(entry.modified - began) < 60 for entry in found)
+    assert len(asked) == 7, "it was cut"
+    assert len({entry.key for entry in store.entries("site/2026")}) == len([key for key in keys if "/2026" in key])
+
+
+def test_a_list_that_never_ends_is_given_up(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put("site/a", b"x")
+    plain, more = store.client.list_objects_v2, {"IsTruncated": True, "NextContinuationToken": "again"}
+    monkeypatch.setattr(store.client, "list_objects_v2", lambda **request: plain(**request) | more)
+    with pytest.raises(Unreachable, match="has more of site/, as it says, and does not give it"):
+        list(store.entries("site/"))
 
 
 def test_wrong_credentials_are_denied_without_being_told(bucket: Bucket) -> None:

@@ -3,15 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import datetime as dt
 import os
 import pathlib
+import types
 import typing as t
 
 import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores import open_store, open_stores
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
-from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.s3 import part_size
+from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.s3 import S3Store, _cuts, part_size
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Refused, Unreachable
 
 S3 = {"name": "s3", "kind": "s3", "bucket": "backups", "endpoint": "http://127.0.0.1:1"}
@@ -185,3 +187,29 @@ def test_a_bucket_that_does_not_answer_is_unreachable() -> None:
         list(store.entries("site/"))
     assert "key-secret" not in str(caught.value)
     assert store.free() is None
+
+
+def test_a_long_list_is_cut_in_equal_times_up_to_now_and_only_where_it_has_sets() -> None:
+    now = dt.datetime.now(dt.UTC)
+    first = f"here/{now - dt.timedelta(days=80):%Y%m%dT%H%M%SZ}-daily-aaaaaa/manifest.json"
+    cuts = _cuts(first, "here/")
+    assert cuts == sorted(set(cuts)) and len(cuts) == 7 and cuts[0] > first
+    assert cuts[-1] < f"here/{now:%Y%m%dT%H%M%SZ}" and cuts[3].startswith(f"here/{now - dt.timedelta(days=40):%Y%m%d}")
+    ahead = f"here/{now + dt.timedelta(days=9):%Y%m%dT%H%M%SZ}-daily-aaaaaa/manifest.json"
+    assert _cuts(ahead, "here/") == _cuts("main/wals/000000010000000000000001", "main/wals/") == []
+
+
+def test_of_a_part_what_lies_behind_its_end_is_left_to_the_next_one() -> None:
+    store = t.cast(S3Store, open_store({**S3, **KEYS}, {"access": "a", "secret": "b"}))
+    modified = dt.datetime(2026, 11, 26, tzinfo=dt.UTC)
+    pages = {"": (["a", "b"], "more"), "more": (["c", "e", "d"], "rest"), "rest": (["f"], "")}
+
+    def listed(*, ContinuationToken: str = "", **_request: t.Any) -> dict[str, t.Any]:
+        keys, token = pages[ContinuationToken]
+        items = [{"Key": key, "Size": 1, "LastModified": modified} for key in keys]
+        return {"Contents": items, "IsTruncated": bool(token), "NextContinuationToken": token}
+
+    store.client = types.SimpleNamespace(list_objects_v2=listed)
+    assert [entry.key for entry in store._part("", {"StartAfter": ""}, "c")] == ["a", "b", "c"]
+    assert [entry.key for entry in store._part("", {"StartAfter": ""}, "d")] == ["a", "b", "c", "d"]
+    assert [entry.key for entry in store._part("", {"StartAfter": ""}, "")] == ["a", "b", "c", "e", "d", "f"]

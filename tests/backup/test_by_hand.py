@@ -13,7 +13,7 @@ import pytest
 from simulator_ground import Ground
 from taking import Site, by_hand
 
-# What needs a cluster or a server with its log has its place in other tests.
+# In test_objects.py, test_recovery.py and test_metrics.py, where the servers are that they need.
 ELSEWHERE = ("kubectl ", "barman-cloud-restore ", "promtool ")
 
 

@@ -15,10 +15,13 @@ import time
 import typing as t
 
 import boto3
+import psycopg
 import pytest
-from archiving import BIN, Archiving, programs
+from archiving import BIN, PASSWORD, Archiving, programs
 from kept import Kept
+from psycopg.rows import dict_row
 from simulator_ground import Ground
+from taking import by_hand
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup import recovery, scratch, trial
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman, physical
@@ -142,6 +145,60 @@ def test_what_is_not_in_the_log_is_not_reached(place: Place) -> None:
         count(place, Target("time", moment))
     with pytest.raises(Unproven, match="the log ends before restore point nobody-made-it"):
         count(place, Target("name", "nobody-made-it"))
+
+
+def test_a_server_is_brought_back_by_the_lines_of_the_page(place: Place) -> None:
+    with place.server.session() as session:
+        rows, moment = one(session, COUNT), now(session)
+        time.sleep(0.02)
+        session.execute("DELETE FROM orders")
+        facts = captured(place, max_age="1h")[0].facts
+        session.execute("INSERT INTO orders SELECT generate_series(1, %s)", [rows])
+    work = place.root / "by hand"
+    work.mkdir()
+    scratch.give(work, place.server.user)
+    (lines,) = (block for block in by_hand() if "barman-cloud-restore " in block)
+    tools = place.given["postgresql_server"]["barman"]["bin"]
+    environment = {
+        "PATH": f"{tools}:{place.server.bin}:/usr/bin:/bin",
+        "WORK": str(work),
+        "ENDPOINT": facts["endpoint"],
+        "CLOUD_URL": facts["cloud_url"],
+        "SERVER": facts["server"],
+        "BACKUP": facts["backup_id"],
+        "TARGET": moment,
+    }
+    try:
+        done = place.server.run_as(
+            "bash", "-euo", "pipefail", "-c", lines, cwd=work, env=environment, capture_output=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        with psycopg.connect(
+            host="127.0.0.1",
+            port=5499,
+            user="postgres",
+            password=PASSWORD,
+            dbname="site",
+            autocommit=True,
+            row_factory=dict_row,
+        ) as session:
+            assert until(lambda: one(session, "SELECT pg_get_wal_replay_pause_state() AS value") == "paused")
+            assert "recovery stopping before commit of transaction" in (work / "recovery.log").read_text()
+            assert one(session, COUNT) == rows
+            session.execute("SELECT pg_wal_replay_resume()")
+            assert until(lambda: not one(session, "SELECT pg_is_in_recovery() AS value"))
+    finally:
+        stop = [str(place.server.bin / "pg_ctl"), "-D", str(work / "data"), "-m", "immediate", "-w", "stop"]
+        place.server.run_as(*stop, cwd=work, env=environment)
+        shutil.rmtree(work)
+
+
+def until(true: t.Callable[[], bool]) -> bool:
+    """Wait for something that takes a moment."""
+    end = time.monotonic() + 60
+    while not true() and time.monotonic() < end:
+        time.sleep(0.1)
+    return true()
 
 
 def count(place: Place, target: Target) -> int:

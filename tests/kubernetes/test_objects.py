@@ -9,6 +9,8 @@ import base64
 import dataclasses
 import json
 import pathlib
+import shlex
+import subprocess
 import typing as t
 
 import pytest
@@ -16,6 +18,7 @@ import yaml
 from clustered import SITE, Cluster
 from kept import Kept
 from restoring import Site
+from taking import by_hand
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.kubernetes import Kubernetes
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Component
@@ -24,6 +27,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Refused, TradeopsError
 from ansible_collections.tradeops.core.plugins.module_utils._common.outcome import Object
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts.objects import Objects
+from tradeops_lab.kubernetes import programs
 
 VALUE = "a-value-that-nobody-may-see"
 KINDS = ["ConfigMap", "Secret", "Service", "Deployment"]
@@ -219,6 +223,42 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_read(cluster: Cluster
     cluster.fault("error_before", status=503)
     with pytest.raises(TradeopsError, match="503"):
         captured(given)
+
+
+def test_objects_are_put_back_by_the_line_of_the_page(
+    cluster: Cluster, given: dict[str, t.Any], tmp_path: pathlib.Path
+) -> None:
+    make(cluster, "ConfigMap", "configmaps", "test-config", data={"A": "1"})
+    make(cluster, "Secret", "secrets", "test-secret", data={"PASSWORD": encoded(VALUE)})
+    kept, _component = captured(given)
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "objects" / "objects.yml").write_bytes(kept.stored["objects.yml"])
+    cluster.ground.kubernetes(SITE, "DELETE", "api/v1 secrets/test-secret")
+    cluster.ground.kubernetes(SITE, "DELETE", "api/v1 configmaps/test-config")
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\nexec {shlex.join(programs.command("kubectl"))} "$@"\n', encoding="utf-8")
+    kubectl.chmod(0o755)
+    (line,) = (block for block in by_hand() if "kubectl " in block)
+    config = pathlib.Path(cluster.ground.lab["kubernetes"]["folder"]) / f"{SITE}.kubeconfig"
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "KUBECONFIG": str(config), "WORK": str(tmp_path)}
+
+    def by_the_page(line: str) -> subprocess.CompletedProcess[str]:
+        argv = ["bash", "-euo", "pipefail", "-c", line]
+        return subprocess.run(
+            argv, env={**environment, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    done = by_the_page(line)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read(cluster, "configmaps/test-config")["data"] == {"A": "1"}
+    assert read(cluster, "secrets/test-secret")["data"] == {"PASSWORD": encoded(VALUE)}
+    # Of an object that somebody changed meanwhile the page says what to add.
+    patch(cluster, "configmaps/test-config", {"data": {"A": "spoilt"}})
+    done = by_the_page(line)
+    assert done.returncode != 0 and "conflict" in done.stderr
+    done = by_the_page(f"{line} --force-conflicts")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read(cluster, "configmaps/test-config")["data"] == {"A": "1"}
 
 
 class Restored:

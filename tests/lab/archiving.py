@@ -51,7 +51,7 @@ class Archiving:
         self.user = scratch.server_user()
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
-        self._environment = dict(environment)
+        self.environment = dict(environment)
         self._init(archive_command)
         self.start()
         with self.session("postgres", "postgres") as session:
@@ -103,23 +103,17 @@ class Archiving:
                 "dynamic_shared_memory_type = mmap\nshared_buffers = 16MB\nmax_wal_senders = 4\n"
             )
 
-    def _run(self, name: str, *arguments: str) -> None:
-        options: dict[str, t.Any] = {}
+    def run_as(self, *argv: str, **options: t.Any) -> subprocess.CompletedProcess[str]:
+        """Run a program as the user of the server, in its environment and with what ``env`` adds."""
         if self.user:
-            options = {"user": self.user.uid, "group": self.user.gid, "extra_groups": []}
+            options |= {"user": self.user.uid, "group": self.user.gid, "extra_groups": []}
+        env = {**os.environ, **self.environment, "LC_ALL": "C", **options.pop("env", {})}
+        what = {"stdin": subprocess.DEVNULL, "text": True, "timeout": 60, "check": False, "umask": 0o077, "env": env}
+        return subprocess.run(argv, **{"cwd": self.root, **what, **options})
+
+    def _run(self, name: str, *arguments: str) -> None:
         with (self.root / f"{name}.out").open("ab") as output:
-            done = subprocess.run(
-                [str(self.bin / name), *arguments],
-                cwd=self.root,
-                env={**os.environ, **self._environment, "LC_ALL": "C"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=60,
-                check=False,
-                umask=0o077,
-                **options,
-            )
+            done = self.run_as(str(self.bin / name), *arguments, stdout=output, stderr=subprocess.STDOUT)
         assert done.returncode == 0, (self.root / f"{name}.out").read_text(encoding="utf-8")
 
 

@@ -365,9 +365,11 @@ CASES |= {
 
 
 # A restore leaves trading halted.
-def restored(sites: tuple[str, ...], group: str, grows: str = KEPT, **more: t.Any) -> Case:
-    backup = ("playbooks/backup.yml", "-l", group)
-    return Case(sites, lambda truth: truth["state"] == "halted", "halted", before=backup, grows=grows, **more)
+def restored(
+    sites: tuple[str, ...], group: str, grows: str = KEPT, state: str = "halted", kind: str = "manual", **more: t.Any
+) -> Case:
+    backup = ("playbooks/backup.yml", "-l", group, "-e", f"backup_type={kind}")
+    return Case(sites, lambda truth: truth["state"] == state, state, before=backup, grows=grows, **more)
 
 
 CASES |= {
@@ -380,6 +382,12 @@ CASES |= {
     ],
     "SM-DR": [restored(SMC, "smc_agent", reads_only=True)],
 }
+# GrandModel rests where its agents and its engine have no pods.
+RESTING = {"strategic-marl": 0, "tactical-marl": 0, "execution-engine": 0}
+CASES["GM-ROLLBACK"].append(
+    restored(GM, "grandmodel", state="stopped", kind="pre-deployment", reads_only=True, pods=RESTING)
+)
+CASES["SM-ROLLBACK"].append(restored(SMC, "smc_agent", kind="pre-deployment", reads_only=True))
 
 
 def back_in_time(sites: tuple[str, ...], group: str) -> Case:

@@ -125,6 +125,7 @@ class Backups(Lab):
 
     def shell(self, script: str, **more: str) -> float:
         """Run a script as operators have them; return the seconds."""
+        self.settle()
         began = time.monotonic()
         command = ["bash", "-euo", "pipefail", "-c", script]
         subprocess.run(command, cwd=self.work, env={**self.tools, **more}, check=True, stdout=subprocess.DEVNULL)
@@ -132,6 +133,7 @@ class Backups(Lab):
 
     def operate(self, playbook: str, **variables: t.Any) -> Run:
         """Run a playbook of the product. ``mebibytes`` are those of Python alone: pg_dump is not ours."""
+        self.settle()
         command = ["ansible-playbook", "-i", "inventories/lab", f"playbooks/{playbook}.yml", "-l", SITE]
         told = ["-e", json.dumps({"tradeops_reason": "bench", **variables})]
         wall, started = time.time(), time.monotonic()
@@ -158,6 +160,16 @@ class Backups(Lab):
         records = [json.loads(line) for line in journal.read_bytes().splitlines()]
         took = [record["proof"]["elapsed"] for record in records if record.get("capability") == capability]
         return float(took[-1])
+
+    def settle(self) -> None:
+        """Wait until the log of what was done before is archived, which takes a processor for a second a segment."""
+        behind = "SELECT pg_walfile_name(pg_current_wal_lsn()), last_archived_wal FROM pg_stat_archiver"
+        while True:
+            ((now, archived),) = self.sql(behind)
+            # Of one timeline: the last eight digits count within four gigabytes of log.
+            if (int(now[8:16], 16) - int(archived[8:16], 16)) * 256 + int(now[16:], 16) - int(archived[16:], 16) <= 1:
+                return
+            time.sleep(0.5)
 
     def newest(self) -> dict[str, t.Any]:
         """The manifest of the newest set in the bucket."""

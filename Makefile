@@ -27,8 +27,6 @@ SITE := ai-trading-primary
 # The drill has a lab of its own, so that it never touches one that somebody works with.
 DRILL_LAB := TRADEOPS_LAB_DIR="$${TMPDIR:-/var/tmp}/tradeops-lab-$$(id -u)/drill"
 PYTHON_CODE := $(COLLECTIONS) tests tools
-# The order of the tests: each worker takes a whole file, so what takes longest must not begin last.
-LONGEST_FIRST := $(wildcard tests/playbooks/test_procedures_*.py) tests/molecule tests $(COLLECTIONS)
 
 .PHONY: help setup run-environment test-environment kubernetes prometheus lab-up lab-down lab-data drill test lint sanity unit bench report changelog clean
 
@@ -69,7 +67,7 @@ test: test-environment ## Everything that has to be true before a change is acce
 	$(MAKE) sanity || failed+=" sanity"; \
 	$(MAKE) kubernetes || failed+=" kubernetes"; \
 	$(MAKE) prometheus || failed+=" prometheus"; \
-	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(LONGEST_FIRST) || failed+=" pytest"; \
+	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder || failed+=" pytest"; \
 	[[ -z $$failed ]] || { echo "make test: failed:$$failed" >&2; exit 1; }
 
 lint: test-environment ## ruff, mypy, yamllint and ansible-lint (production profile)

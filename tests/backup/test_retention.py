@@ -132,7 +132,7 @@ def test_what_a_killed_run_left_behind_a_lock_does_not_stop_the_next_one(site: L
 
     done = site.take()
     assert any(killed in note and "is held by an object lock until" in note for note in done["notes"]), done
-    assert site.states() == {killed: "running", done["backup_id"]: "whole"}, "until its mark is too old"
+    assert site.states() == {killed: "unfinished", done["backup_id"]: "whole"}
     assert list(site.bucket.unfinished("")) == []
 
 

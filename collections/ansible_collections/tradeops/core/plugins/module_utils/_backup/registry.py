@@ -11,10 +11,9 @@ import typing as t
 
 from .._common.argspec import ArgumentSpec
 from .._recovery.restore import RESTORE, ensure_restored
-from .manifest import SAFETY, TYPES
 from .retention import LEVELS
 from .run import ENGINES, STORES, Body, Parameters, Tell, execute
-from .verbs.backup import ensure_backup
+from .verbs.backup import BACKUP, ensure_backup
 from .verbs.info import gather
 from .verbs.retention import ensure_retention
 from .verbs.verify import ensure_verified
@@ -31,19 +30,7 @@ VERBS: dict[str, Verb] = {
     "backup": Verb(
         STORES.merge(
             ENGINES,
-            ArgumentSpec(
-                {
-                    "type": {
-                        "type": "str",
-                        "choices": [kind for kind in TYPES if kind != SAFETY],
-                        "default": "manual",
-                    },
-                    "tag": {"type": "str"},
-                    "consistency": {"type": "str", "choices": ["component", "quiesced"], "default": "component"},
-                    "halted_from": {"type": "str"},
-                    "code_version": {"type": "str"},
-                }
-            ),
+            BACKUP,
         ),
         ensure_backup,
     ),

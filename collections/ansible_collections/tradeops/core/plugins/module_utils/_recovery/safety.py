@@ -18,7 +18,7 @@ from .._backup.run import Run
 from .._backup.store import Store
 from .._backup.stores import open_stores
 from .._backup.stream import STORED
-from .._backup.verbs.backup import ensure_backup
+from .._backup.verbs.backup import BACKUP, ensure_backup
 from .._backup.verbs.verify import ensure_verified
 from .._common.errors import Refused, TradeopsError
 from .back import Back
@@ -42,11 +42,10 @@ def take(back: Back, components: list[dict[str, t.Any]]) -> Safety:
     """Capture what is there now. Raises Refused unless it is whole in a store, and was read back there."""
     given = {
         **back.given,
+        **{name: option.get("default") for name, option in BACKUP.options.items()},
         "type": SAFETY,
         "tag": back.set_id,
         "components": components,
-        "consistency": "component",
-        "code_version": "",
         "recipients": back.given["recipients"] or _own(back),
     }
     run = _run(back)

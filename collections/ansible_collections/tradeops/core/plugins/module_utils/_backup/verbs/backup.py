@@ -11,19 +11,30 @@ import datetime as dt
 import re
 import typing as t
 
+from ..._common.argspec import ArgumentSpec
 from ..._common.errors import Damaged, InputError, TradeopsError
 from ..._common.outcome import Object, Outcome, Seen
 from ..capturing import Capturing
 from ..ciphers import recipients
 from ..engine import Engine
 from ..engines import engine_of
-from ..manifest import Component, Manifest, folder, read_manifest
+from ..manifest import SAFETY, TYPES, Component, Manifest, folder, read_manifest
 from ..run import Parameters, Run
 from ..sets import Clock, Making, iso, new_id
 from ..store import Store
 from ..stream import STORED, Targets
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+# What a backup is asked besides where to keep it and how to reach the site.
+BACKUP = ArgumentSpec(
+    {
+        "type": {"type": "str", "choices": [kind for kind in TYPES if kind != SAFETY], "default": "manual"},
+        "tag": {"type": "str"},
+        "consistency": {"type": "str", "choices": ["component", "quiesced"], "default": "component"},
+        "halted_from": {"type": "str"},
+        "code_version": {"type": "str"},
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True)

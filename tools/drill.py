@@ -276,9 +276,16 @@ def chapter(title: str) -> None:
 
 
 def play(playbook: str, *arguments: str, succeeds: bool = True, quiet: bool) -> None:
-    """Run a playbook as an operator would."""
+    """Run a playbook as an operator would, on the sites that can be operated."""
+    lab = Lab.running()
+    given, left_out = list(arguments), sorted(lab.facts["sites"].keys() - set(lab.sites))
+    if left_out:
+        if "-l" not in given:
+            given += ["-l", "all"]
+        place = given.index("-l") + 1
+        given[place] = ":".join([given[place], *(f"!{site}" for site in left_out)])
     run(
-        ["ansible-playbook", "-i", "inventories/lab", f"playbooks/{playbook}", *arguments],
+        ["ansible-playbook", "-i", "inventories/lab", f"playbooks/{playbook}", *given],
         succeeds=succeeds,
         quiet=quiet,
     )

@@ -43,7 +43,8 @@ def test_planned_done_and_left_alone(
     done = cluster.run("workloads", state=state, workloads=FACTS, **options)
     assert (done["result"], done["changed"]) == ("proven", True), done["msg"]
     assert settled(cluster, **after)
-    assert cluster.writes() == [f"{step['method']} {step['path']}" for step in done["plan"]]
+    # Those of one stage are sent together.
+    assert sorted(cluster.writes()) == sorted(f"{step['method']} {step['path']}" for step in done["plan"])
     cluster.ground.forget(SITE)
     again = cluster.run("workloads", state=state, workloads=FACTS, **options)
     assert (again["result"], again["changed"], cluster.writes()) == ("unchanged", False, [])
@@ -158,7 +159,8 @@ def test_a_server_that_goes_away_in_the_middle_is_unproven(cluster: Cluster) -> 
         cluster.fault("dead")
         result = going.result()
     assert result["result"] == "unproven"
-    assert "the cluster cannot be read" in result["msg"]
+    # The write may have its answer before the server is gone, or not.
+    assert "the cluster cannot be read" in result["msg"] or "closed without an answer" in result["msg"], result["msg"]
 
 
 def test_a_slow_server_only_takes_longer(cluster: Cluster) -> None:

@@ -61,13 +61,6 @@ SITES = {
         "metrics": {"url": "http://127.0.0.1:20018/metrics", "counters": []},
         "secrets": {"token": "token-4"},
     },
-    # Without the cluster that tells whether it trades.
-    "grandmodel-primary": {
-        "platform": "grandmodel",
-        "role": "primary",
-        "services": {"api": "http://127.0.0.1:20019"},
-        "secrets": {"token": "token-5"},
-    },
     # As one that others have joined to the lab: without databases.
     "practice-sim": {
         "platform": "practice",
@@ -116,7 +109,6 @@ def test_a_site_is_a_host_with_the_variables_of_the_modules(
     assert inventory["flashmm"]["hosts"] == ["flashmm-dr"]
     assert inventory["dr"]["hosts"] == ["flashmm-dr", "smc-agent-dr", "grandmodel-dr", "adaptive-order-book-dr"]
     variables = inventory["_meta"]["hostvars"]
-    assert "grandmodel-primary" not in variables
     assert variables["flashmm-dr"] == {
         "ansible_connection": "local",
         "tradeops_profile": "flashmm",

@@ -27,8 +27,8 @@ description:
     C(tradeops_urls), what that is trusted by in C(tradeops_ca_paths), and a token for its own namespace in its secrets.
   - A site is in the group of its platform, which is a child of C(trading_sites), and in C(primary) or C(dr).
   - Where the lab's sink takes notifications is in the variable C(tradeops_lab_sink) of all hosts.
-  - A platform without a profile, or without the cluster that it needs, cannot be operated, so its sites are not in
-    the inventory.
+  - A platform without a profile, or without the cluster that it needs, cannot be operated, so its group is no child of
+    C(trading_sites).
   - The lab is started by C(python -m tradeops_lab up) or by the role P(tradeops.lab.lab#role).
 author: tradeops contributors (@tradeops)
 options:
@@ -91,8 +91,6 @@ class InventoryModule(BaseInventoryPlugin):
         inventory.add_group(_GROUP)
         inventory.set_variable("all", "tradeops_lab_sink", lab["sink"])
         for name, site in lab["sites"].items():
-            if not operable(site["platform"], site["services"]):
-                continue
             self._add(name, site, lab)
             supervisor = {
                 "config": str(folder / "run" / "supervisord.conf"),
@@ -113,7 +111,8 @@ class InventoryModule(BaseInventoryPlugin):
     def _add(self, name: str, site: dict[str, t.Any], lab: dict[str, t.Any]) -> None:
         platform, role = site["platform"], site["role"]
         self.inventory.add_group(platform)
-        self.inventory.add_child(_GROUP, platform)
+        if operable(platform, site["services"]):
+            self.inventory.add_child(_GROUP, platform)
         self.inventory.add_host(name, group=platform)
         if role in _ROLE_GROUPS:
             self.inventory.add_group(role)
@@ -199,10 +198,7 @@ def profile(platform: str) -> str | None:
 
 
 def operable(platform: str, services: t.Container[str]) -> bool:
-    """Whether a platform has a profile, and a cluster where its trading is told by numbers of pods.
-
-    The others are not in the inventory: its own groups would bring them among the sites that are operated.
-    """
+    """Whether a platform has a profile, and a cluster where its trading is told by numbers of pods."""
     name = profile(platform)
     if name is None:
         return False

@@ -29,6 +29,7 @@ from bench import RESULTS, ROOT, Lab, Line, Peak, Run, progress
 PLACE = "/var/tmp"  # noqa: S108 - the folder in it is made fresh; /tmp may be memory
 SITE = "ai-trading-primary"
 JOBS = 2
+_SETTLED = 600  # s for the log of what was done before to be archived
 SMALL = 50  # MB of the site that is captured while its trading is halted
 ROW = 300  # bytes that a row takes on disk, about
 # Dumped as text, gzip leaves some 45 % of it: hexadecimal digits of chance, beside what repeats.
@@ -164,11 +165,14 @@ class Backups(Lab):
     def settle(self) -> None:
         """Wait until the log of what was done before is archived, which takes a processor for a second a segment."""
         behind = "SELECT pg_walfile_name(pg_current_wal_lsn()), last_archived_wal FROM pg_stat_archiver"
+        began = time.monotonic()
         while True:
             ((now, archived),) = self.sql(behind)
             # Of one timeline: the last eight digits count within four gigabytes of log.
             if (int(now[8:16], 16) - int(archived[8:16], 16)) * 256 + int(now[16:], 16) - int(archived[16:], 16) <= 1:
                 return
+            if time.monotonic() - began > _SETTLED:
+                raise RuntimeError(f"the server is at {now}, and its archive still at {archived} after {_SETTLED} s")
             time.sleep(0.5)
 
     def newest(self) -> dict[str, t.Any]:

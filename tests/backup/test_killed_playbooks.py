@@ -124,22 +124,38 @@ def test_in_the_middle_of_a_restore(ground: Ground, controller: Controller) -> N
     assert ground.truth(SITE)["state"] == "halted"
 
 
-def test_in_the_middle_of_a_quiesced_backup(ground: Ground, controller: Controller) -> None:
-    """Nobody can resume from a dead process; whoever looks next is told who halted the site, since when, and what to do."""
+@pytest.mark.parametrize("moment", ["halting", "capturing", "resuming"])
+def test_in_the_middle_of_a_quiesced_backup(ground: Ground, controller: Controller, moment: str) -> None:
+    """Nobody can resume from a dead process; whoever looks next is told who halted the site, since when, and what to do.
+
+    The site is halted before the capture begins and longer than it takes, and no worker resumes it without the playbook.
+    """
     ground.fresh(SITE, market=True)
+    before = whole(ground)
+    if moment == "halting":  # it is done, and nobody gets to know
+        ground.faults(SITE, {"kind": "slow", "path": "/trading/emergency-stop", "seconds": 60})
+    if moment == "resuming":
+        ground.faults(SITE, {"kind": "hang", "path": "/trading/start", "seconds": 60})
     playing = controller.start(*BACKUP, "-e", "backup_consistency=quiesced")
-    ground.until(lambda: stored(ground) > 1 << 20, 60)
+    if moment == "halting":
+        ground.until(lambda: ground.truth(SITE)["state"] == "halted", 60)
+    elif moment == "capturing":
+        ground.until(lambda: stored(ground) > 1 << 20, 60)
+    else:
+        ground.until(lambda: any(row["path"].endswith("/trading/start") for row in ground.requests(SITE)), 60)
     kill(playing, ground)
+    ground.faults(SITE)
+    assert (whole(ground) != before) == (moment == "resuming")
     assert ground.truth(SITE)["state"] == "halted"
     said = f"{playing.operation} on "
-    halted = "had halted trading for the capture (the site was active), and was killed before it could resume it"
+    halted = "had halted trading for the capture (the site was active), and ended without resuming it"
     info = controller.play("playbooks/backup_info.yml", "-l", SITE)
     assert said in info.text and halted in info.text and "playbooks/emergency_resume.yml" in info.text
     controller.forget_messages()
     after = controller.play(*BACKUP, "-e", "backup_consistency=quiesced")
     assert said in after.text and halted in after.text and "playbooks/emergency_resume.yml" in after.text
     assert ground.truth(SITE)["state"] == "halted", "a site that did not trade before does not trade afterwards"
-    assert any(f"TRADING LEFT HALTED by a run that was killed: {SITE}" in str(item) for item in controller.messages())
+    assert any(f"TRADING LEFT HALTED by a run that ended: {SITE}" in str(item) for item in controller.messages())
     assert not [name for files in folders(ground).values() for name in files if name == "running.json"]
     controller.play(
         *("playbooks/emergency_resume.yml", "-l", SITE, "-e", f"tradeops_confirm={SITE}"),

@@ -19,9 +19,9 @@ from kept import Kept
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup import recovery, scratch
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import pgbackrest
-from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.pgbackrest import PgBackRest, verdict
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.pgbackrest import PgBackRest, ruled, verdict
 from ansible_collections.tradeops.core.plugins.module_utils._backup.wal import Target, choose
-from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Unproven
 from ansible_collections.tradeops.core.tests.unit.written_sets import Ground as Sets
 
 RULES = {"floor": 1, "at_most": 100}
@@ -59,7 +59,7 @@ def place() -> t.Iterator[tuple[Archiving, dict[str, t.Any]]]:
             scratch.give(folder, scratch.server_user())
         config.write_text(
             f"[global]\nrepo1-path={folders['repo']}\nlog-path={folders['log']}\nlock-path={folders['lock']}\n"
-            f"spool-path={folders['spool']}\nlog-level-file=off\nrepo1-retention-full=4\n"
+            f"spool-path={folders['spool']}\nlog-level-file=off\nrepo1-retention-full=9999999\n"
             f"[main]\npg1-path={root / 'data'}\npg1-socket-path={root}\n",
             encoding="utf-8",
         )
@@ -195,6 +195,39 @@ def test_what_cannot_work_is_refused(place: tuple[Archiving, dict[str, t.Any]]) 
     ):
         with pytest.raises(InputError, match=says):
             PgBackRest().check("site", {}, {**given, "postgresql_server": {**server, "pgbackrest": tool}})
+
+
+@needed
+def test_rules_of_its_own_are_refused_by_name(place: tuple[Archiving, dict[str, t.Any]]) -> None:
+    """Also those that only one of several repositories has, and those of the stanza."""
+    server, given = place
+    config = server.root / "ruled.conf"
+    text = (server.root / "pgbackrest.conf").read_text(encoding="utf-8")
+    config.write_text(
+        text.replace("=9999999", "=9999999\nrepo1-retention-diff=2") + "repo1-retention-archive=3\n", encoding="utf-8"
+    )
+    with pytest.raises(
+        InputError, match=r"repo1-retention-archive=3, repo1-retention-diff=2\. Set each of them to 999"
+    ):
+        PgBackRest().check("site", {}, changed(given, config=str(config)))
+    config.write_text(text.replace("repo1-retention-full=9999999", ""), encoding="utf-8")
+    PgBackRest().check("site", {}, changed(given, config=str(config)))
+
+
+@pytest.mark.parametrize(
+    ("more", "rules"),
+    [
+        ("--repo1-path=/a --repo2-retention-full=7", ["repo2-retention-full=7"]),
+        ("--repo1-retention-full=9999999 --repo1-retention-full-type=time", []),
+        ("--repo1-retention-history=5", []),
+        ("", []),
+    ],
+)
+def test_its_rules_are_read_from_what_it_reports(more: str, rules: list[str]) -> None:
+    said = f"2026-11-26 08:09:51.998 P00   INFO: [DRY-RUN] expire command begin 2.45: --dry-run {more} --stanza=main\n"
+    assert ruled(said) == rules
+    with pytest.raises(Unproven, match="does not report"):
+        ruled("something else")
 
 
 @pytest.mark.parametrize(

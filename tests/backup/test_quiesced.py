@@ -49,12 +49,32 @@ def test_halted_captured_and_resumed(ground: Ground, controller: Controller) -> 
     assert controller.leaks(played) == []
 
 
-def test_a_capture_that_fails_leaves_trading_as_it_was(ground: Ground, controller: Controller) -> None:
+def test_what_can_be_seen_to_be_in_the_way_halts_nothing(ground: Ground, controller: Controller) -> None:
     ground.fresh(SITE, market=True)
     before = len(sets(ground))
+    ground.forget(SITE)
     played = controller.play(*QUIESCED, "-e", json.dumps({"tradeops_postgresql_bin": "/nonexistent"}), status=2)
     assert "there is no program pg_dump in /nonexistent" in played.text
+    assert (ground.writes(SITE), ground.truth(SITE)["state"], len(sets(ground))) == ([], "active", before)
+
+
+def test_a_capture_that_fails_leaves_trading_as_it_was(
+    ground: Ground, controller: Controller, tmp_path: pathlib.Path
+) -> None:
+    ground.fresh(SITE, market=True)
+    before = len(sets(ground))
+    for path in pathlib.Path(ground.server(SITE, "postgresql")["bin"]).iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    broken = tmp_path / "pg_dump"
+    program = broken.resolve()
+    broken.unlink()
+    broken.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec {program} "$1"\necho broken >&2\nexit 3\n')
+    broken.chmod(0o755)
+    played = controller.play(*QUIESCED, "-e", json.dumps({"tradeops_postgresql_bin": str(tmp_path)}), status=2)
+    assert "pg_dump ended with the status 3: broken" in played.text
+    assert played.results("Trading is halted for the capture", SITE)[0]["result"] == "proven"
     assert len(sets(ground)) == before
+    assert not list(pathlib.Path(ground.lab["backup"]["folder"], SITE).glob("*/running.json"))
     assert ground.truth(SITE)["state"] == "active"
     assert any("NOT of smc-agent-primary" in str(message["body"]) for message in controller.messages("slack"))
 

@@ -19,7 +19,7 @@ description:
     the store, and the set counts in the others.
   - Two backups of one site never run at once. The second is refused, and names the first.
   - Nothing at the site is changed. Halting trading for the capture is the work of the role
-    P(tradeops.core.backup#role).
+    P(tradeops.core.backup#role), which therefore makes a set in three phases.
 extends_documentation_fragment:
   - tradeops.core._backup
   - tradeops.core._backup.engines
@@ -50,9 +50,23 @@ options:
     type: str
     choices: [component, quiesced]
     default: component
+  phase:
+    description:
+      - V(whole) makes a set. Where the site is halted for it, that is done in three tasks of one operation.
+      - V(begin), before the halt, looks whether everything can be captured and stored, and puts the mark of the run
+        into the stores. It returns the O(id) for the others.
+      - V(capture), while the site is halted, makes the set, and leaves the mark, also when it fails.
+      - V(end), after the site was resumed, takes the mark away, and what is left of a set that was not made.
+    type: str
+    choices: [whole, begin, capture, end]
+    default: whole
+  id:
+    description: The set that was begun. Needed with O(phase=capture) and O(phase=end), except in check mode.
+    type: str
   halted_from:
-    description: The trading state of the site before it was halted for the capture, if it was. The mark of the run has
-      it, so that the next run and M(tradeops.core.backup_info) tell that one which was killed left trading halted.
+    description: With O(phase=begin), the trading state of the site before it is halted for the capture. The mark of the
+      run has it, so that the next run and M(tradeops.core.backup_info) tell that one which ended without resuming the
+      site left trading halted.
     type: str
   code_version:
     description: The version that makes the set, for its manifest. That of this collection, if not given.
@@ -69,6 +83,13 @@ EXAMPLES = r"""
       - {name: database, engine: postgresql}
       - {name: models, engine: files, paths: [/srv/models]}
     recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]
+
+- name: Say in the stores that the site is going to be halted for a set
+  tradeops.core.backup:
+    phase: begin
+    type: daily
+    halted_from: active
+  register: begun
 """
 
 RETURN = r"""
@@ -79,13 +100,13 @@ result:
   type: str
   sample: proven
 left_halted:
-  description: What runs that were killed said of a site whose trading they had halted, and could not resume.
+  description: What runs that ended said of a site whose trading they had halted, and did not resume.
   returned: when a set was begun
   type: list
   elements: str
 backup_id:
   description: The id of the set.
-  returned: when a set was made, also a partial one
+  returned: when a set was begun or made, also a partial one
   type: str
   sample: 20261126T020000Z-daily-3fa9c1
 set:

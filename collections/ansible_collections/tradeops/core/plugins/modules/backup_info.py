@@ -43,6 +43,12 @@ options:
     type: list
     elements: str
     default: []
+  parts:
+    description: The types of backups with their components, as in C(tradeops_backup_types). The latest set is then the
+      newest from which the site could be restored in full, without O(types). That takes what an V(emergency) backup
+      has, or where there is no such type what V(database) and V(config) have together.
+    type: dict
+    default: {}
   limit:
     description: How many sets are told one by one, the newest first. All are counted.
     type: int

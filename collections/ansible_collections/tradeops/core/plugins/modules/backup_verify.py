@@ -49,6 +49,12 @@ options:
     type: list
     elements: str
     default: []
+  parts:
+    description: The types of backups with their components, as in C(tradeops_backup_types). The latest set is then the
+      newest from which the site could be restored in full, without O(types). That takes what an V(emergency) backup
+      has, or where there is no such type what V(database) and V(config) have together.
+    type: dict
+    default: {}
   subset:
     description: With O(id=all) only a part, such as V(1/7), or V(today/7) for another seventh each day. Sets belong to
       a

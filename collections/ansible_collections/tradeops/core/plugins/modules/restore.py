@@ -45,7 +45,8 @@ attributes:
     details: What is restored a second time is restored anew.
 options:
   id:
-    description: Id of the set, or V(latest) for the newest one that is whole.
+    description: Id of the set, or V(latest) for the newest one that is whole and has what O(what) asks for. Newer ones
+      that were passed over are told with what they lack.
     type: str
     default: latest
   what:

@@ -25,6 +25,7 @@ import secrets
 import typing as t
 
 from .._common.errors import Damaged, InputError, Refused, TradeopsError, Unproven
+from .asked import Asked
 from .manifest import MANIFEST, SAFETY, Manifest, folder, from_json
 from .retention import LEVELS
 from .sets import Running, running_of
@@ -39,6 +40,7 @@ ID = re.compile(r"(?P<at>\d{8}T\d{6}Z)-(?P<type>[a-z][a-z-]*)-(?P<rest>[0-9a-f]{
 _RECORD = re.compile(r"verified/(?P<at>\d{8}T\d{6}Z)-(?P<level>[a-z]+)\.json")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _AT_ONCE = 8
+_SHOWN = 3  # sets that a message names
 
 State = t.Literal["whole", "partial", "running", "unfinished", "damaged", "deleting"]
 
@@ -63,7 +65,8 @@ class Facts:
 @dataclasses.dataclass
 class Copy:
     """A set in one store. ``flaw``: why it counts for nothing there. ``level``: the highest that it was verified at
-    since it last failed, and ``verified`` when; ``failed`` when a verification last failed. ``run``: who made it."""
+    since it last failed, and ``verified`` when; ``failed`` when a verification last failed. ``run``: who makes it, or
+    has still to resume the site that was halted for it."""
 
     store: str
     manifest: Entry | None = None
@@ -115,6 +118,8 @@ class Listed:
         said = [f"{copy.store}: {copy.flaw}" for copy in self.copies.values() if copy.flaw]
         if self.facts and self.usable:
             said += [f"{name}: {fate}" for name, fate in self.facts.stores.items() if fate != "stored"]
+        runs = [copy.run for copy in self.copies.values() if copy.manifest and copy.run]
+        said += [run.left_halted for run in runs if run.left_halted and not run.alive]
         if self.facts and self.facts.clock:
             said.append(f"the clock was set by {self.facts.clock:+g} s while it was made: its times may be wrong")
         if self.ahead:
@@ -375,12 +380,13 @@ def choose(
     before: dt.datetime | None = None,
     kind: str = "",
     component: str = "",
+    asked: Asked | None = None,
 ) -> Listed:
     """Return one set: by its id, by a day (UTC, ``2026-11-26``), or the latest one that is usable. Raises InputError.
 
-    ``before``: only what was taken until then; ``kind``: only sets of this type; ``component``: only with this one.
-    A set that says it began in the future is only found by its id; ``passed_over`` tells of those. What a restore kept
-    of before (type ``safety``) is only found by its id and by its type.
+    ``before``: only what was taken until then; ``kind``: only sets of this type; ``component``: only with this one;
+    ``asked``: only with what is asked. A set that says it began in the future is only found by its id; ``passed_over``
+    tells of those. What a restore kept of before (type ``safety``) is only found by its id and by its type.
     """
     if ID.fullmatch(wanted):
         found = next((one for one in sets if one.id == wanted), None)
@@ -408,6 +414,7 @@ def choose(
         and (before is None or one.taken <= before)
         and (one.type == kind if kind else one.type != SAFETY)
         and (not component or (one.facts and component in one.facts.components))
+        and not (asked and one.facts and asked.lacks(one.facts.components))
     ]
     if not fitting:
         limits = [
@@ -415,16 +422,28 @@ def choose(
             f"of type {kind}" if kind else "",
             f"taken until {told(before)}" if before else "",
             f"with the component {component}" if component else "",
+            f"with {', '.join(sorted(asked.names))}, which {asked.what!r} asks for," if asked and asked.names else "",
         ]
-        over = "".join(f"; {text}" for text in passed_over(sets))
+        over = "".join(f"; {text}" for text in passed_over(sets, asked))
         limits.append("that can be used")
         raise InputError(f"there is no set {' '.join(filter(None, limits))}; {_newest(sets)}{over}.")
     return max(fitting, key=lambda one: one.id)
 
 
-def passed_over(sets: t.Iterable[Listed]) -> list[str]:
-    """Say which sets ``choose`` does not take for the latest, and why."""
-    return [
+def passed_over(sets: t.Sequence[Listed], asked: Asked | None = None, chosen: Listed | None = None) -> list[str]:
+    """Say which sets that are newer than the ``chosen`` one ``choose`` does not take for the latest, and why."""
+    poor = [
+        f"{one.id} lacks {asked.lacks(one.facts.components)}"
+        for one in reversed(sets)
+        if asked and one.facts and one.usable and not one.ahead and one.type != SAFETY
+        if (chosen is None or one.id > chosen.id) and asked.lacks(one.facts.components)
+    ]
+    said = []
+    if asked and poor:
+        more = f" and {len(poor) - _SHOWN} more" if len(poor) > _SHOWN else ""
+        what = f"the latest set that has what {asked.what!r} asks for is {chosen.id}; " if chosen else ""
+        said = [f"{what}passed over {', '.join(poor[:_SHOWN])}{more}; name one by its id if it is the one"]
+    return said + [
         f"passed over {one.id}: it says that it began in the future, so the clock of its machine is wrong, or "
         "ours is; name it by its id if it is the one"
         for one in sets
@@ -489,7 +508,7 @@ def _marked(sets: t.Iterable[Listed]) -> list[tuple[Listed, Copy, str]]:
         for one in sets
         for copy in one.copies.values()
         for mark in (HOLD, RUNNING)
-        if mark in copy.marks and (mark == HOLD or copy.manifest is None)
+        if mark in copy.marks
     ]
 
 

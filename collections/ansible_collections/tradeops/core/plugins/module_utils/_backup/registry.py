@@ -41,6 +41,7 @@ VERBS: dict[str, Verb] = {
                     "id": {"type": "str"},
                     "before": {"type": "str"},
                     "types": {"type": "list", "elements": "str", "default": []},
+                    "parts": {"type": "dict", "default": {}},
                     "limit": {"type": "int", "default": 50},
                     "expected": {"type": "bool", "default": True},
                 }
@@ -55,6 +56,7 @@ VERBS: dict[str, Verb] = {
                     "id": {"type": "str", "default": "latest"},
                     "level": {"type": "str", "choices": list(LEVELS), "default": "hashes"},
                     "types": {"type": "list", "elements": "str", "default": []},
+                    "parts": {"type": "dict", "default": {}},
                     "subset": {"type": "str"},
                     "only_stores": {"type": "list", "elements": "str", "default": []},
                     "postgresql": {"type": "dict"},

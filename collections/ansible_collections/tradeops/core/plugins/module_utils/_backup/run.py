@@ -60,7 +60,8 @@ ENGINES = ArgumentSpec(
 @dataclasses.dataclass
 class Run:
     """One verb on the sets of one site. ``more`` is added to its result. ``touched``: something was done before what
-    was asked for, and stays done also when that is refused."""
+    was asked for, and stays done also when that is refused. ``process``: without which it does not go on, 0 if there is
+    no such one."""
 
     site: str
     gate: Gate
@@ -70,6 +71,7 @@ class Run:
     seen: list[Seen] = dataclasses.field(default_factory=list)
     more: Parameters = dataclasses.field(default_factory=dict)
     touched: bool = False
+    process: int = 0
     time: Deadline = dataclasses.field(default_factory=lambda: Deadline(float("inf")))
 
     def outcome(
@@ -128,7 +130,7 @@ def execute(
     site = given.get("site") or "this site"
     redactor = Redactor(str(value) for value in given["secrets"].values() if value)
     gate = gate_of(site if of_site else f"{site} (backups)", given, check_mode=check_mode, process=process)
-    run = Run(site, gate, [], redactor, lambda text: tell(redactor.text(text)))
+    run = Run(site, gate, [], redactor, lambda text: tell(redactor.text(text)), process=process)
     try:
         ttl = given.get("lease_ttl", 1)
         if not 0 < ttl <= 86400:

@@ -36,7 +36,8 @@ _GIVES_WAY = 15.0  # s that a run waits for one that began at the same moment an
 class Running:
     """Who makes a set. Times are Unix times in seconds; ``born`` tells a process from a later one with its number.
 
-    ``was``: the trading state of the site before it was halted for the set, empty where it was not.
+    ``pid``: the process without which it does not go on, 0 where nobody can know. ``was``: the trading state of the
+    site before it was halted for the set, empty where it was not.
     """
 
     operation: str
@@ -49,18 +50,18 @@ class Running:
 
     @property
     def left_halted(self) -> str:
-        """Say that trading was halted for it, which it cannot resume when it is dead, or return an empty text."""
+        """Say that trading was halted for it, which nobody resumes when it is dead, or return an empty text."""
         if not self.was:
             return ""
         return (
-            f"{self} had halted trading for the capture (the site was {self.was}), and was killed before it could "
-            "resume it: look whether the site is still halted, and resume it with playbooks/emergency_resume.yml"
+            f"{self} had halted trading for the capture (the site was {self.was}), and ended without resuming it: "
+            "look whether the site is still halted, and resume it with playbooks/emergency_resume.yml"
         )
 
     @property
     def alive(self) -> bool:
         """Whether that run may still be at it. Of this machine the process counts, whatever its clock says."""
-        if self.host == platform.node():
+        if self.pid and self.host == platform.node():
             return born(self.pid) == self.born
         return self.expires > _now().timestamp()
 
@@ -127,7 +128,9 @@ def running_of(mark: t.Any) -> Running | None:
 class Making:
     """One set on its way into its stores: marked before anything else, published last, or taken back.
 
-    ``was``: see ``Running``. ``left_halted``: what dead runs have said of that.
+    ``pid`` and ``was``: see ``Running``; by default our own process. ``left_halted``: what dead runs have said of that.
+    A site is halted for a set between ``begin``, with ``leave``, and ``take_up``, each in a process of its own; then
+    the mark stays until ``settle``, for until then somebody has to resume the site.
     """
 
     def __init__(
@@ -139,14 +142,17 @@ class Making:
         note: t.Callable[[str], None],
         *,
         was: str = "",
+        pid: int | None = None,
     ) -> None:
         self.site = site
         self.id = set_id
         self.base = folder(site, set_id)
         self._targets = targets
         self._note = note
-        started = _now().timestamp()
-        self._mark = Running(operation, platform.node(), os.getpid(), born(os.getpid()), started, started + _LIFE, was)
+        self._stays = False
+        started, process = _now().timestamp(), os.getpid() if pid is None else pid
+        begun = born(process) if process else ""
+        self._mark = Running(operation, platform.node(), process, begun, started, started + _LIFE, was)
         self.left_halted: list[str] = []
         self._over = threading.Event()
         self._renewing = threading.Thread(target=self._renew, name=f"mark {set_id}", daemon=True)
@@ -161,6 +167,25 @@ class Making:
             raise
         self._renewing.start()
 
+    def leave(self) -> None:
+        """Let another process of this run go on with the set."""
+        self._end()
+
+    def take_up(self) -> None:
+        """Go on with a set that this run has begun. Raises Refused where it has not."""
+        marks = self._targets.each(lambda store: read_running(store, self.site, self.id)).values()
+        ours = next((mark for mark in marks if mark and mark.operation == self._mark.operation), None)
+        if ours is None:
+            raise Refused(
+                f"{self.site}: {self.id} was not begun by this run, or another one has swept it. Nothing was captured.",
+                method="read",
+                path=self.id,
+                sent=False,
+            )
+        self._stays, self._mark = True, ours
+        self._targets.each(self._put)
+        self._renewing.start()
+
     def publish(self, manifest: t.Callable[[dict[str, str]], Manifest], key: str) -> Manifest:
         """Make the set count: the manifest last. It is ``manifest`` of the fates of the stores.
 
@@ -173,7 +198,7 @@ class Making:
             if fates == self._targets.fates:
                 break
         self._end()
-        for store in self._targets.alive.values():
+        for store in () if self._stays else self._targets.alive.values():
             self._quietly(store, lambda store: store.delete(f"{self.base}{MARKER}"))
         for store in self._targets.lost:
             self._quietly(store, self._clear)
@@ -191,7 +216,7 @@ class Making:
             self._renewing.join()
 
     def _clear(self, store: Store) -> None:
-        clear(store, self.base)
+        clear(store, self.base, marked=self._stays and store.name in self._targets.alive)
 
     def _quietly(self, store: Store, do: t.Callable[[Store], None]) -> None:
         try:
@@ -289,14 +314,24 @@ def _held(store: Store, base: str) -> str:
     return ""
 
 
-def clear(store: Store, base: str) -> None:
-    """Remove everything below ``base``: first what would make it count, last the mark."""
+def settle(store: Store, site: str, set_id: str) -> None:
+    """Take the mark of a set away, and the set with it where it was not published."""
+    base = folder(site, set_id)
+    if store.head(f"{base}{MANIFEST}") is None:
+        clear(store, base)
+    elif store.head(f"{base}{MARKER}") is not None:
+        store.delete(f"{base}{MARKER}")
+
+
+def clear(store: Store, base: str, *, marked: bool = False) -> None:
+    """Remove everything below ``base``: first what would make it count, last the mark, which stays if ``marked``."""
     for left in list(store.unfinished(base)):
         store.sweep(left)
     keys = [entry.key for entry in store.entries(base)]
     manifest, marker = f"{base}{MANIFEST}", f"{base}{MARKER}"
     for key in sorted(keys, key=lambda key: (key == marker, key != manifest, key)):
-        store.delete(key)
+        if key != marker or not marked:
+            store.delete(key)
 
 
 def _now() -> dt.datetime:

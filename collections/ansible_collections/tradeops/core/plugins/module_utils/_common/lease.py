@@ -73,7 +73,15 @@ class Lease:
         return found if found and _valid(found) else None
 
     def acquire(self, purpose: str, *, takeover: bool = False) -> Holder | None:
-        """Take or renew the lease; return the holder that was taken over. Raises LeaseHeld."""
+        """Take or renew the lease; return the holder that was taken over. Raises LeaseHeld.
+
+        Only a stop goes on without the process that it belongs to.
+        """
+        if not takeover and self._born and born(self.pid) != self._born:
+            raise LeaseHeld(
+                f"{self.site}: the process {self.pid} of this operation has ended, and the lease with it; nothing more "
+                "is done in it"
+            )
         with self._locked(_PATIENCE_OF_A_STOP if takeover else _PATIENCE):
             previous = self._load()
             evicted = previous.evicted if previous else []

@@ -12,17 +12,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._backup.asked import KEPT, PHYSICAL
 from .._backup.manifest import Component, Manifest
 from .._common.errors import InputError
 
 # In which order components are put back: what others refer to comes first, the objects that may start pods last.
 ORDER = ("barman", "pgbackrest", "postgresql", "redis", "files", "kubernetes")
-PHYSICAL = ("barman", "pgbackrest")
-# Captured to be read, not to be put back; and why.
-_KEPT = {
-    "prometheus": "metrics are kept for reading",
-    "image": "the image that runs is the business of playbooks/rollback.yml",
-}
 # An extension whose catalogue is data of the dump: only the very version that wrote it can read it.
 _SAME_VERSION = ("timescaledb",)
 _SPARE = 1.05  # how much more room than the bytes themselves a restore needs
@@ -168,7 +163,7 @@ def selected(
 def left_out(component: Component, only: t.Container[str]) -> str:
     """Say why a component is kept for reading and not put back, or return an empty text."""
     if component.engine not in ORDER:
-        return _KEPT.get(component.engine, f"nothing restores what {component.engine} captured")
+        return KEPT.get(component.engine, f"nothing restores what {component.engine} captured")
     if component.facts.get("newer_than") and component.name not in only:
         return f"it has files of the last {component.facts['newer_than']} only; name it to put them back"
     return ""

@@ -14,9 +14,11 @@ import datetime as dt
 import typing as t
 
 from .._backup import scratch
+from .._backup.asked import LOGICAL, PHYSICAL, asked
+from .._backup.asked import PARTS as WHAT
 from .._backup.catalogue import Listed, catalogue_of, choose, passed_over
 from .._backup.ciphers import identities
-from .._backup.manifest import Component, Manifest, folder
+from .._backup.manifest import SAFETY, Component, Manifest, folder
 from .._backup.run import ENGINES, STORES, Run
 from .._backup.store import Store
 from .._common.argspec import SITE, ArgumentSpec
@@ -27,8 +29,7 @@ from .back import Back, Part, room_of
 from .guard import ensure_quiet, ensure_quiet_again
 from .parts import PARTS
 from .parts.physical import bring_back
-from .plan import PHYSICAL, Plan, left_out, plan, selected
-from .wish import PARTS as WHAT
+from .plan import Plan, left_out, plan, selected
 from .wish import At, parse_at
 
 Parameters = dict[str, t.Any]
@@ -225,19 +226,28 @@ def _chosen(run: Run, given: Parameters, wanted: str, at: At, *, to_moment: bool
     sets = catalogue.sets()
     for name, problem in catalogue.problems.items():
         run.gate.note(f"the store {name} was left out: {problem}")
-    for text in passed_over(sets) if wanted in ("", "latest") else []:
-        run.gate.note(text)
     if at.moment:
         # A set that began before a moment may hold what came after it.
         sets = [one for one in sets if one.facts and _ended(one) <= at.moment]
     if to_moment:
         sets = [one for one in sets if one.facts and set(PHYSICAL) & set(one.facts.components.values())]
+    what, types, only = given["what"], given["parts"], given["only"]
+    known = [one.facts.components for one in sets if one.facts and one.usable and one.type != SAFETY]
+    fitting = asked(what, types, only, known=known, to_moment=to_moment)
     try:
-        one = choose(sets, wanted or "latest")
+        one = choose(sets, wanted or "latest", asked=fitting)
     except InputError as exc:
         when = f" for {at.text}" if at.text else ""
         raise InputError(f"{run.site}: {str(exc).rstrip('.')}{when}. {_UNTOUCHED}") from exc
+    for text in passed_over(sets, fitting, one) if one.id != wanted else []:
+        run.gate.note(text)
     store, manifest = catalogue.manifest(one)
+    has = {item.name for item in manifest.components}
+    absent = set(asked(what, types, only, known=known).names - has)
+    if to_moment:  # its log brings the database back
+        absent = {name for name in absent if not any(of.get(name) == LOGICAL for of in known)}
+    if absent and one.type != SAFETY:
+        run.gate.note(f"{one.id} has no {', '.join(sorted(absent))}: what is there at the site stays as it is")
     if manifest.clock or one.ahead:
         run.gate.note(f"{one.id}: {one.problem}")
     _saw(

@@ -12,7 +12,6 @@ import re
 
 from .._common.errors import InputError
 
-PARTS = ("full", "database", "config", "data")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 _NAMES = "a date (2026-11-26), a time with its zone (2026-11-26 14:29:59+00:00), lsn:0/5000148, or name:before-deploy"

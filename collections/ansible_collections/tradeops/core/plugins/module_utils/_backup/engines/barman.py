@@ -16,7 +16,9 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import sys
+import tempfile
 import typing as t
 import urllib.parse
 import uuid
@@ -96,7 +98,7 @@ class BarmanCloud:
         self._given = given
         self._bin = facts.bin or str(pathlib.Path(sys.executable).parent)
         self._place = place
-        self._log: pathlib.Path | None = None  # where the log is that was fetched
+        self._logs: dict[pathlib.Path, pathlib.Path] = {}  # where the log is that was fetched for a folder
         self._env = self._credentials(given["secrets"], place)
         prefix = urllib.parse.urlsplit(facts.cloud_url)
         self._store = open_store(
@@ -170,6 +172,7 @@ class BarmanCloud:
 
     def fetch(self, base: Base, into: pathlib.Path, progress: t.Callable[[str], None]) -> None:
         """Fetch a base backup, and beside it the log that follows, unless that is long."""
+        self._forget(into)
         progress(f"barman: fetching the base backup {base.id}, {base.size / 1e6:.0f} MB")
         log = [name for name in self.segments() if name >= base.begin_wal or name.endswith(".history")]
         with concurrent.futures.ThreadPoolExecutor(self.facts.jobs + 1) as pool:
@@ -177,12 +180,16 @@ class BarmanCloud:
             doing: list[concurrent.futures.Future[t.Any]]
             doing = [pool.submit(self._run, "barman-cloud-restore", *argv, what=f"fetching the base backup {base.id}")]
             if len(log) <= _SHORT:
-                self._log = self._place / "log"
-                self._log.mkdir(mode=0o700)
-                scratch.give(self._log, self.server.user)
-                doing += [pool.submit(self._fetch_log, self._log, name) for name in log]
+                folder = self._logs[into] = pathlib.Path(tempfile.mkdtemp(prefix="log-", dir=self._place))
+                scratch.give(folder, self.server.user)
+                doing += [pool.submit(self._fetch_log, folder, name) for name in log]
             for done in doing:
                 done.result()
+
+    def _forget(self, into: pathlib.Path) -> None:
+        """Remove the log that was fetched for a folder before."""
+        if log := self._logs.pop(into, None):
+            shutil.rmtree(log)
 
     def _fetch_log(self, folder: pathlib.Path, name: str) -> None:
         file = folder / name
@@ -190,9 +197,8 @@ class BarmanCloud:
         scratch.give(file, self.server.user)
 
     def restore_command(self, data: pathlib.Path) -> str:
-        del data  # the bucket is told what the server's name is, and asks no more
-        if self._log:
-            return f'cp {shlex.quote(str(self._log)).replace("%", "%%")}/"%f" "%p"'
+        if log := self._logs.get(data):
+            return f'cp {shlex.quote(str(log)).replace("%", "%%")}/"%f" "%p"'
         argv = [self._program("barman-cloud-wal-restore"), *self._where()]
         return " ".join(shlex.quote(word).replace("%", "%%") for word in argv) + ' "%f" "%p"'
 

@@ -30,6 +30,7 @@ from .postgresql import settings_of
 _MARK = ("tradeops", "backup")  # the annotation of base backups that we take
 _ANNOTATES = (2, 41)  # the first version that can
 _EVER = 9999999  # the largest number that its rules take
+_RULE = re.compile(r"--(repo\d+-retention-(?:full|diff|archive))=(\d+)")
 _SEGMENT = re.compile(r"([0-9A-F]{24})(?:-[0-9a-f]{40})?(?:\.\w+)?")
 _SAID = re.compile(r"^\s*(stanza|status): *(.*)$", re.MULTILINE)
 _BAD = re.compile(r"\b(missing|checksum invalid|size invalid|other): *([1-9]\d*)")
@@ -57,7 +58,14 @@ class PgBackRest:
 
     def check(self, site: str, options: dict[str, t.Any], given: dict[str, t.Any]) -> None:
         with scratch.folder() as place:
-            check_physical(site, options, given, opened(site, given, place))
+            tool = opened(site, given, place)
+            check_physical(site, options, given, tool)
+            if rules := tool.rules():
+                raise InputError(
+                    f"{site}: after each backup pgBackRest would remove by rules of its own, which know nothing of "
+                    f"sets: {', '.join(rules)}. Set each of them to {_EVER} in its configuration; what is kept is said "
+                    "by tradeops_backup_retention. Nothing was captured."
+                )
 
     def capture(self, name: str, options: dict[str, t.Any], capture: Capture) -> Component:
         with scratch.folder() as place:
@@ -168,6 +176,12 @@ class Repository:
         if file.name not in self.segments():
             raise Unproven(f"{self.site}: pgbackrest archive-push ended well, and the repository has no {file.name}")
 
+    def rules(self) -> list[str]:
+        """Name what pgBackRest itself would remove by, as it reports its configuration when it only looks."""
+        said = Output()
+        self._call(["--dry-run", "expire"], said, "looking at its own retention", console="info")
+        return ruled(said.text)
+
     def delete(self, base: Base) -> None:
         """Remove one, and the log that only it needs: none of its own rules, which know nothing of sets, takes more."""
         rules = []
@@ -209,9 +223,9 @@ class Repository:
                 labels.add(row["label"])
         return found
 
-    def _command(self) -> list[str]:
+    def _command(self, console: str = "off") -> list[str]:
         config = [f"--config={self.facts.config}"] if self.facts.config else []
-        return [self._program, *config, f"--stanza={self.facts.stanza}", "--log-level-console=off"]
+        return [self._program, *config, f"--stanza={self.facts.stanza}", f"--log-level-console={console}"]
 
     def _json(self, command: str, *argv: str, what: str) -> t.Any:
         said = Output()
@@ -222,10 +236,15 @@ class Repository:
             raise Unproven(f"{self.site}: pgbackrest {command} gives no JSON") from exc
 
     def _call(
-        self, argv: t.Sequence[str], output: Output | None, what: str, env: t.Mapping[str, str] | None = None
+        self,
+        argv: t.Sequence[str],
+        output: Output | None,
+        what: str,
+        env: t.Mapping[str, str] | None = None,
+        *,
+        console: str = "off",
     ) -> None:
-        command = self._command()
-        argv = [command[0], *command[1:], "--log-level-stderr=error", *argv]
+        argv = [*self._command(console), "--log-level-stderr=error", *argv]
         env = {"HOME": str(self.server.data.parent), **(self._env if env is None else env)}
         programs.run(argv, output, env=env, what=f"{self.site}: {what}", user=self._user)
 
@@ -238,6 +257,14 @@ class Repository:
         file.write_text(f"*:*:*:*:{escaped}\n", encoding="utf-8")
         scratch.give(file, self._user)
         return {"PGPASSFILE": str(file)}
+
+
+def ruled(text: str) -> list[str]:
+    """Return the rules that remove something, of what ``expire`` says of its configuration. Raises Unproven."""
+    begin = next((line for line in text.splitlines() if "expire command begin" in line), None)
+    if begin is None:
+        raise Unproven(f"pgbackrest expire --dry-run does not report its configuration: {text[:200]!r}")
+    return [f"{name}={number}" for name, number in _RULE.findall(begin) if int(number) < _EVER]
 
 
 def verdict(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from ..engine import Engine
 from ..engines import engine_of
 from ..manifest import SAFETY, TYPES, Component, Manifest, folder, read_manifest
 from ..run import Parameters, Run
-from ..sets import Clock, Making, iso, new_id
+from ..sets import Clock, Making, Running, is_id, iso, new_id, read_running, settle
 from ..store import Store
 from ..stream import STORED, Targets
 
@@ -31,6 +31,8 @@ BACKUP = ArgumentSpec(
         "type": {"type": "str", "choices": [kind for kind in TYPES if kind != SAFETY], "default": "manual"},
         "tag": {"type": "str"},
         "consistency": {"type": "str", "choices": ["component", "quiesced"], "default": "component"},
+        "phase": {"type": "str", "choices": ["whole", "begin", "capture", "end"], "default": "whole"},
+        "id": {"type": "str"},
         "halted_from": {"type": "str"},
         "code_version": {"type": "str"},
     }
@@ -48,16 +50,29 @@ class _Part:
 
 
 def ensure_backup(run: Run, given: Parameters) -> Outcome:
-    """Make one set. Whatever ends it before its manifest is written leaves nothing that counts."""
+    """Make one set. Whatever ends it before its manifest is written leaves nothing that counts.
+
+    One for which a site is halted is begun before, in a ``phase`` of its own, and ended after it was resumed: so there
+    is a mark as long as somebody has to resume the site.
+    """
+    phase = given["phase"]
+    if phase in ("capture", "end") and not run.gate.check_mode and not is_id(given["id"] or ""):
+        raise InputError(
+            f"{run.site}: id is {given['id']!r}; in the phase {phase} give the id that the phase begin has returned."
+        )
+    if phase == "end":
+        return _ended(run, given)
     parts = _parts(run.site, given["components"])
     keys = recipients(given["recipients"])
-    for part in parts:
+    for part in parts if phase != "capture" else ():
         part.engine.check(run.site, part.options, given)
     wanted = f"a {given['type']} backup of {', '.join(part.name for part in parts)}"
     targets = Targets(run.stores, lambda text: _say(run, text))
     # A store that does not answer is known before anything is captured, also in check mode.
     targets.each(lambda store: store.head(f"{run.site}/none/none"))
     names = list(targets.fates)
+    if phase == "begin":
+        return _begun(run, given, targets, wanted)
     steps = [{"action": "capture", "component": part.name, "engine": part.word, "stores": names} for part in parts]
     steps.append({"action": "publish", "type": given["type"], "stores": names})
     made = run.gate.write(steps, lambda: _make(run, given, parts, keys, targets))
@@ -80,18 +95,12 @@ def names_of(made: Manifest, stored: bool) -> list[str]:
 
 def _make(run: Run, given: Parameters, parts: list[_Part], keys: list[t.Any], targets: Targets) -> Manifest:
     clock = Clock()
-    making = Making(
-        targets,
-        run.site,
-        new_id(given["type"], clock.started),
-        given["operation"] or "",
-        lambda text: _say(run, text),
-        was=given["halted_from"] or "",
-    )
-    try:
-        making.begin()
-    finally:
-        run.more["left_halted"] = making.left_halted
+    if given["phase"] == "capture":
+        making = _making(run, given, targets, given["id"])
+        making.take_up()
+    else:
+        making = _making(run, given, targets, new_id(given["type"], clock.started))
+        _begin(run, making)
     try:
         components = tuple(_captured(run, given, part, keys, targets, making.base, clock) for part in parts)
         ended, jump = clock.now(), clock.jump
@@ -122,6 +131,68 @@ def _make(run: Run, given: Parameters, parts: list[_Part], keys: list[t.Any], ta
     except BaseException:
         making.discard()
         raise
+
+
+def _making(run: Run, given: Parameters, targets: Targets, set_id: str, **more: t.Any) -> Making:
+    return Making(targets, run.site, set_id, given["operation"] or "", lambda text: _say(run, text), **more)
+
+
+def _begin(run: Run, making: Making) -> None:
+    try:
+        making.begin()
+    finally:
+        run.more["left_halted"] = making.left_halted
+
+
+def _begun(run: Run, given: Parameters, targets: Targets, wanted: str) -> Outcome:
+    """Mark a set for which the site is going to be halted, and read the mark back."""
+    set_id = new_id(given["type"], Clock().started)
+    making = _making(run, given, targets, set_id, was=given["halted_from"] or "", pid=run.process)
+
+    def begin() -> None:
+        _begin(run, making)
+        making.leave()
+
+    step = {"action": "begin", "type": given["type"], "stores": list(targets.fates)}
+    run.gate.write([step], begin)
+    if run.gate.check_mode:
+        return run.outcome("backup", f"{wanted} to be begun", [], before={}, after={})
+    run.more["backup_id"] = set_id
+    objects = [
+        _settled(
+            run, store, set_id, "there", lambda mark: mark is not None and mark.operation == (given["operation"] or "")
+        )
+        for store in targets.alive.values()
+    ]
+    after = {"set": set_id, "stores": run.redactor.clean(dict(targets.fates))}
+    return run.outcome("backup", f"{wanted} to be begun", objects, before={}, after=after)
+
+
+def _ended(run: Run, given: Parameters) -> Outcome:
+    """Take the mark of a set away, now that the site is resumed."""
+    set_id = given["id"] or ""
+    targets = Targets(run.stores, lambda text: _say(run, text))
+    step = {"action": "end", "set": set_id, "stores": list(targets.fates)}
+    run.gate.write([step], lambda: targets.each(lambda store: settle(store, run.site, set_id)))
+    if run.gate.check_mode:
+        return run.outcome("backup", "to be ended", [], before={}, after={})
+    objects = [_settled(run, store, set_id, "gone", lambda mark: mark is None) for store in targets.alive.values()]
+    lost = [f"the store {name}: {fate}" for name, fate in targets.fates.items() if fate != STORED]
+    return run.outcome("backup", f"{set_id} to be ended", objects, before={}, after={"set": set_id}, problems=lost)
+
+
+def _settled(run: Run, store: Store, set_id: str, wanted: str, right: t.Callable[[Running | None], bool]) -> Object:
+    """Read the mark of a set, and say whether it is as it should be."""
+    what = f"the mark of {run.site}/{set_id} in the store {store.name}"
+    try:
+        mark = read_running(store, run.site, set_id)
+    except TradeopsError as exc:
+        return Object(what, "mark", None, None, "unproven", str(exc))
+    seen = str(mark) if mark else "gone"
+    run.seen.append(Seen(store.name, "read", f"{run.site}/{set_id}", iso(dt.datetime.now(dt.UTC)), {"mark": seen}))
+    if not right(mark):
+        return Object(what, "mark", None, seen, "unproven", f"it should be {wanted}, and is: {seen}")
+    return Object(what, "mark", None, seen, "proven")
 
 
 def _captured(

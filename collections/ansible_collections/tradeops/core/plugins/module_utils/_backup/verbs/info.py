@@ -13,7 +13,8 @@ import typing as t
 
 from ..._common.errors import InputError, TradeopsError
 from ..._common.outcome import Outcome, Seen
-from ..catalogue import VERIFIED, Catalogue, Listed, catalogue_of, choose, read_stamp
+from ..asked import asked
+from ..catalogue import VERIFIED, Catalogue, Listed, catalogue_of, choose, passed_over, read_stamp
 from ..manifest import SAFETY, folder
 from ..run import Parameters, Run
 from ..sets import iso
@@ -32,6 +33,11 @@ def gather(run: Run, given: Parameters) -> Outcome:
         if (not given["types"] or one.type in given["types"]) and (before is None or one.taken <= before)
     ]
     usable = [one for one in sets if one.usable and not one.ahead and (one.type != SAFETY or given["types"])]
+    known = [one.facts.components for one in usable if one.facts]
+    wanted = None if given["types"] else asked("full", given["parts"], known=known)
+    usable = [one for one in usable if not (wanted and one.facts and wanted.lacks(one.facts.components))]
+    for text in passed_over(everything, wanted, usable[0]) if usable and before is None else []:
+        run.gate.note(text)
     verified = [one for one in usable if one.level]
     for store in run.stores:
         seen = catalogue.problems.get(store.name) or {"sets": sum(store.name in one.copies for one in everything)}
@@ -47,7 +53,7 @@ def gather(run: Run, given: Parameters) -> Outcome:
     }
     if given["id"]:
         # By its id also one that nobody could use: that is why one looks at it.
-        one = next((one for one in sets if one.id == given["id"]), None) or choose(sets, given["id"])
+        one = next((one for one in sets if one.id == given["id"]), None) or choose(sets, given["id"], asked=wanted)
         run.more["set"] = one.to_dict(now) | _all_of(catalogue, one)
     problems = [problem.removeprefix(f"{run.site}: ") for problem in catalogue.problems.values()]
     return run.outcome("backup_info", "to be read", [], before={}, after={}, problems=problems)

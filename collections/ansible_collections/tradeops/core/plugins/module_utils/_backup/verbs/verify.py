@@ -15,6 +15,7 @@ import typing as t
 
 from ..._common.errors import Damaged, InputError, TradeopsError, Unproven
 from ..._common.outcome import Object, Outcome, Seen
+from ..asked import Asked, asked
 from ..catalogue import (
     FAILED,
     ID,
@@ -30,7 +31,7 @@ from ..catalogue import (
     told,
 )
 from ..ciphers import identities
-from ..manifest import folder
+from ..manifest import SAFETY, folder
 from ..run import Parameters, Run
 from ..store import Store
 from ..verify import Verified, Verifier, reached, subset
@@ -44,8 +45,10 @@ def ensure_verified(run: Run, given: Parameters) -> Outcome:
     unread = [problem for name, problem in catalogue.problems.items() if name in stores]
     if unread:
         raise Unproven(f"not every store can be listed, so nothing was verified: {'; '.join(unread)}")
-    chosen = _chosen(sets, given, stores)
-    for text in passed_over(sets) if given["id"] == "latest" else []:
+    known = [one.facts.components for one in sets if one.facts and one.usable and one.type != SAFETY]
+    whole = None if given["types"] else asked("full", given["parts"], known=known)
+    chosen = _chosen(sets, given, stores, whole)
+    for text in passed_over(sets, whole, chosen[0]) if given["id"] == "latest" else []:
         run.gate.note(text)
     if rank(given["level"]) >= rank("hashes"):
         identities(str(given["secrets"].get("backup_identity") or ""))  # without a key no set can be read
@@ -86,7 +89,7 @@ def _stores(run: Run, given: Parameters) -> list[str]:
     return given["only_stores"] or names
 
 
-def _chosen(sets: t.Sequence[Listed], given: Parameters, stores: t.Sequence[str]) -> list[Listed]:
+def _chosen(sets: t.Sequence[Listed], given: Parameters, stores: t.Sequence[str], whole: Asked | None) -> list[Listed]:
     """Return the sets that are meant; none of them is an error, except in a part of all. Raises InputError."""
     wanted = given["id"]
     if wanted == "all":
@@ -112,7 +115,7 @@ def _chosen(sets: t.Sequence[Listed], given: Parameters, stores: t.Sequence[str]
         return [one or choose(sets, wanted)]
     types = given["types"]
     kind = types[0] if len(types) == 1 else ""
-    return [choose([one for one in sets if not types or one.type in types], wanted, kind=kind)]
+    return [choose([one for one in sets if not types or one.type in types], wanted, kind=kind, asked=whole)]
 
 
 def _verify(

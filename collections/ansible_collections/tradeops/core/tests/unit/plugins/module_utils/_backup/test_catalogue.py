@@ -14,6 +14,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.tradeops.core.plugins.module_utils._backup.asked import Asked
 from ansible_collections.tradeops.core.plugins.module_utils._backup.catalogue import Catalogue, choose, passed_over
 from ansible_collections.tradeops.core.plugins.module_utils._backup.sets import Running
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
@@ -74,6 +75,12 @@ def test_a_dead_run_of_this_machine_is_not_at_work_and_tells_what_it_halted(grou
     assert "had halted trading for the capture (the site was active)" in found[ONE].problem
     assert "playbooks/emergency_resume.yml" in found[ONE].problem
     assert "it is being made by op-7" in found[TWO].problem and "halted" not in found[TWO].problem
+    # It may be killed after its set is whole, and before it has resumed the site.
+    ground.write(ONE, "local")
+    ground.write(TWO, "local")
+    found = ground.sets()
+    assert (found[ONE].state, found[TWO].state, found[TWO].problem) == ("whole", "whole", "")
+    assert "had halted trading for the capture (the site was active)" in found[ONE].problem
 
 
 def test_a_set_that_one_store_never_got_is_partial_and_counts_where_it_is_whole(ground: Ground) -> None:
@@ -310,3 +317,18 @@ def test_a_manifest_that_changed_after_the_list_is_refused(ground: Ground) -> No
 def test_a_site_that_is_no_folder(site: str) -> None:
     with pytest.raises(InputError, match="is no name of a site"):
         Catalogue([], site)
+
+
+def test_the_latest_has_what_is_asked_and_newer_ones_are_passed_over_by_name(ground: Ground) -> None:
+    """A set of the configuration of today is not what the database of yesterday is."""
+    ground.write(ONE, "local", base="20261124T020000")
+    ground.write(TWO, "local")
+    sets = list(ground.sets().values())
+    wanted = Asked("full", frozenset({"wal"}))
+    chosen = choose(sets, asked=wanted)
+    assert (chosen.id, choose(sets).id, choose(sets, TWO, asked=wanted).id) == (ONE, TWO, TWO)
+    (said,) = passed_over(sets, wanted, chosen)
+    assert said.startswith(f"the latest set that has what 'full' asks for is {ONE}; passed over {TWO} lacks wal;")
+    assert passed_over(sets, Asked("full", frozenset({"database"})), choose(sets)) == []
+    with pytest.raises(InputError, match=rf"no set with redis, which 'full' asks for, that .*{TWO} lacks redis, {ONE}"):
+        choose(sets, asked=Asked("full", frozenset({"redis"})))

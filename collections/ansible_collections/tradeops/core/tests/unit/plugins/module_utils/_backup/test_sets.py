@@ -21,7 +21,7 @@ from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest imp
 from ansible_collections.tradeops.core.plugins.module_utils._backup.sets import Clock, Making, Running, is_id, new_id
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stream import STORED, Targets
-from ansible_collections.tradeops.core.plugins.module_utils._common.errors import LeaseHeld, Unreachable
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import LeaseHeld, Refused, Unreachable
 from ansible_collections.tradeops.core.plugins.module_utils._common.lease import born
 from ansible_collections.tradeops.core.tests.unit.faulty_store import Faulty
 
@@ -229,6 +229,46 @@ def test_a_clock_that_is_set_during_a_run_is_noticed_and_not_followed(
     monkeypatch.setattr(sets, "_now", lambda: dt.datetime.now(dt.UTC) + dt.timedelta(seconds=set_by))
     assert clock.jump == pytest.approx(jump, abs=1.0 if jump else 0.0)
     assert clock.started <= before <= clock.now() < before + dt.timedelta(seconds=60)
+
+
+def begun(store: LocalStore, pid: int = 0) -> None:
+    """A set that was begun by another process, before the site was halted for it."""
+    first = Making(Targets([store]), "site", OWN, "op-1", print, was="active", pid=pid)
+    first.begin()
+    first.leave()
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_mark_stays_from_before_the_halt_to_after_the_resume(store: LocalStore, published: bool) -> None:
+    begun(store, os.getpid())
+    assert keys(store) == [f"{OWN}/running.json"]
+    made = making(store)
+    made.take_up()
+    store.put(f"site/{OWN}/database/dump", b"x")
+    if published:
+        made.publish(manifest, "")
+    else:
+        made.discard()
+    found = sets.read_running(store, "site", OWN)
+    assert found and (found.was, found.alive, found.operation) == ("active", True, "op-1")
+    assert f"{OWN}/manifest.json" in keys(store) if published else keys(store) == [f"{OWN}/running.json"]
+    for _time in range(2):
+        sets.settle(store, "site", OWN)
+        assert keys(store) == ([f"{OWN}/database/dump", f"{OWN}/manifest.json"] if published else [])
+
+
+def test_a_set_that_this_run_has_not_begun_is_not_gone_on_with(store: LocalStore) -> None:
+    with pytest.raises(Refused, match="was not begun by this run"):
+        making(store).take_up()
+    mark(store, OWN)
+    with pytest.raises(Refused, match="was not begun by this run"):
+        making(store).take_up()
+
+
+def test_of_a_run_whose_process_nobody_knows_the_time_of_its_mark_counts(store: LocalStore) -> None:
+    begun(store)
+    found = sets.read_running(store, "site", OWN)
+    assert found and found.alive and not dataclasses.replace(found, expires=time.time() - 1).alive
 
 
 @pytest.mark.parametrize("with_manifest", [False, True])

@@ -84,6 +84,17 @@ def test_a_dead_process_frees_its_lease(take: Take) -> None:
     assert take("b").acquire("resume") is None
 
 
+def test_without_its_process_only_a_stop_goes_on(take: Take) -> None:
+    """A worker that outlives its playbook writes no more, also where nobody else has taken the site."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        lease = take("a", pid=process.pid)
+        lease.acquire("resume")
+        process.kill()
+    with pytest.raises(LeaseHeld, match=rf"the process {process.pid} of this operation has ended"):
+        lease.acquire("resume")
+    lease.acquire("stop", takeover=True)
+
+
 def test_another_process_with_the_same_number_does_not_hold_it(take: Take) -> None:
     lease = take("a")
     lease.acquire("halt")

@@ -22,6 +22,11 @@ LONGEST = 240.0  # s that a playbook may take
 Record = dict[str, t.Any]
 
 
+def ending(output: str, lines: int = 150) -> str:
+    """The end of what a run said, which tells why it failed; whole outputs hide each other in a log of all tests."""
+    return "\n".join(output.splitlines()[-lines:])
+
+
 @dataclasses.dataclass
 class Played:
     """What a finished run said and wrote."""
@@ -33,7 +38,7 @@ class Played:
     state: pathlib.Path
 
     def __str__(self) -> str:
-        return f"exit code {self.code} after {self.seconds:.1f} s\n{self.output}"
+        return f"exit code {self.code} after {self.seconds:.1f} s\n{ending(self.output)}"
 
     @property
     def text(self) -> str:
@@ -100,7 +105,7 @@ class Playing:
         except subprocess.TimeoutExpired:
             self._process.kill()
             output, _nothing = self._process.communicate()
-            raise AssertionError(f"the playbook did not end within {longest:g} s:\n{output}") from None
+            raise AssertionError(f"the playbook did not end within {longest:g} s:\n{ending(output)}") from None
         seconds = time.monotonic() - self._began
         played = Played(self._process.returncode, output, self.operation, seconds, self._controller.state)
         assert self._controller.leaks(played) == []

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+from playing import ending
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = pathlib.Path(sys.executable).parent
@@ -27,4 +28,4 @@ def test_all_scenarios() -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, ending(done.stdout)

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.usefixtures("_fresh")
 RESUME = "playbooks/emergency_resume.yml"
 QUICK = (
     *("-e", "emergency_resume_health_hold=0.5"),
-    *("-e", "emergency_resume_health_within=3"),
-    *("-e", "emergency_resume_wait_timeout=4"),
+    *("-e", "emergency_resume_health_within=15"),  # what never gets healthy waits it out
+    *("-e", "emergency_resume_wait_timeout=8"),
 )
 SITES = ("flashmm-primary", "flashmm-dr", "adaptive-order-book-primary", "ai-trading-primary", "smc-agent-primary")
 FIVE = ("-l", "trading_sites:!grandmodel")

@@ -20,6 +20,8 @@ from restoring import SITE, Result, Site, until
 from ansible_collections.tradeops.core.plugins.module_utils._backup import scratch, trial
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import barman
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Component
+from ansible_collections.tradeops.core.plugins.module_utils._recovery import restore
+from ansible_collections.tradeops.core.plugins.module_utils._recovery.places import Place
 
 COMPONENTS = [{"name": "wal", "engine": "barman"}]
 PARTS = {"database": {"components": ["wal"]}, "config": {"components": []}}
@@ -153,20 +155,61 @@ def test_a_recovery_that_is_killed_is_gone_on_with(site: Site, physical: dict[st
     assert len(list(parent.glob("data.before-*"))) == copies + 1
 
 
-def test_a_server_that_somebody_else_stopped_is_left_to_them(site: Site, physical: dict[str, t.Any]) -> None:
-    """Without the note of a restore nobody knows why it is stopped, and the guard sees a site that it knows nothing of."""
+@pytest.fixture
+def stopped(site: Site, physical: dict[str, t.Any]) -> t.Iterator[t.Callable[[], None]]:
+    """Stop the site's server by hand; it runs again afterwards."""
     supervisor = physical["postgresql_server"]["supervisor"]
     control = [supervisor["supervisorctl"], "-c", supervisor["config"]]
     name = physical["postgresql_server"]["service"]
-    subprocess.run([*control, "stop", name], check=True, capture_output=True, timeout=60)
-    try:
-        result = site.restore(**physical, parts=PARTS, what="database")
-        assert (result["result"], result["changed"]) == ("refused", False)
-        assert "whether it trades is unknown" in result["msg"]
-        assert not (pathlib.Path(site.server["data"]) / "postmaster.pid").exists()
-    finally:
-        subprocess.run([*control, "start", name], check=True, capture_output=True, timeout=60)
-        until(lambda: _answers(site))
+
+    def stop() -> None:
+        subprocess.run([*control, "stop", name], check=True, capture_output=True, timeout=60)
+
+    yield stop
+    subprocess.run([*control, "start", name], check=False, capture_output=True, timeout=60)
+    until(lambda: _answers(site))
+
+
+def _runs(site: Site) -> bool:
+    return (pathlib.Path(site.server["data"]) / "postmaster.pid").exists()
+
+
+def test_a_server_that_somebody_else_stopped_is_left_to_them(
+    site: Site, physical: dict[str, t.Any], stopped: t.Callable[[], None]
+) -> None:
+    """Without the note of a restore nobody knows why it is stopped, and the guard sees a site that it knows nothing of."""
+    stopped()
+    result = site.restore(**physical, parts=PARTS, what="database")
+    assert (result["result"], result["changed"]) == ("refused", False)
+    assert "whether it trades is unknown" in result["msg"]
+    assert not _runs(site)
+
+
+def test_a_server_that_somebody_stopped_after_the_guard_runs_again_only_as_the_recovered_one(
+    site: Site, physical: dict[str, t.Any], stopped: t.Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(site, physical)
+    wanted = site.rows(COUNT)
+    monkeypatch.setattr(restore, "ensure_quiet", lambda *_given: "halted")
+    stopped()
+    options: dict[str, t.Any] = {**physical, "parts": PARTS, "what": "database"}
+    missed = site.restore(**options, at="name:nobody-made-it")
+    assert missed["failed"] and "the log ends before restore point nobody-made-it" in missed["msg"]
+    assert any("is stopped, and no restore has stopped it" in note for note in missed["notes"])
+    assert not _runs(site)
+    # One that cannot take the place of the other leaves it stopped, too.
+    with monkeypatch.context() as broken:
+        broken.setattr(Place, "switch", _cannot)
+        failed = site.restore(**options)
+    assert failed["failed"] and "it cannot be renamed" in failed["msg"]
+    assert not _runs(site) and not list(pathlib.Path(site.server["data"]).parent.glob(".data.*"))
+    result = site.restore(**options)
+    assert result["result"] == "proven", result["msg"]
+    assert site.rows(COUNT) == wanted
+
+
+def _cannot(_place: Place) -> None:
+    raise OSError("it cannot be renamed")
 
 
 def _answers(site: Site) -> bool:

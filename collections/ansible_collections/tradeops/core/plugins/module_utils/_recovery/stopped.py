@@ -18,7 +18,8 @@ from .places import put_note, sync
 
 @dataclasses.dataclass(frozen=True)
 class Stopped:
-    """``inode`` is that of the recovered folder. ``born`` tells a process from a later one with its number."""
+    """``inode`` is that of the recovered folder. ``born`` tells a process from a later one with its number. ``ran``:
+    whether the server ran when the restore came to stop it."""
 
     operation: str
     set_id: str
@@ -26,6 +27,7 @@ class Stopped:
     pid: int
     born: str
     at: str
+    ran: bool = True
 
     @property
     def alive(self) -> bool:
@@ -42,9 +44,9 @@ class Note:
     def __init__(self, data: pathlib.Path) -> None:
         self.path = data.with_name(f".{data.name}.stopped.json")
 
-    def write(self, operation: str, set_id: str, inode: int) -> None:
+    def write(self, operation: str, set_id: str, inode: int, *, ran: bool = True) -> None:
         pid = os.getpid()
-        put_note(self.path, dataclasses.asdict(Stopped(operation, set_id, inode, pid, born(pid), iso())))
+        put_note(self.path, dataclasses.asdict(Stopped(operation, set_id, inode, pid, born(pid), iso(), ran)))
 
     def read(self) -> Stopped | None:
         """Return the note, None when there is none. One that cannot be read is of a restore that nobody knows."""

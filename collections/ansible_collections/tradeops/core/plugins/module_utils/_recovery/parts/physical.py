@@ -55,11 +55,17 @@ class Physical:
         self.reached: recovery.Reached | None = None
         self._rows: dict[str, int] = {}
         self._switched = False
+        self._ran = True
 
     def look(self) -> Target:
         check_target(self.back.site, self.moment)
         base = self._chosen = choose(self.back.site, self.tool.bases(), self.moment, self.wanted_base)
         problems = []
+        if self.data.exists() and self.service.running is None:
+            self.back.note(
+                f"{self.service.name} is stopped, and no restore has stopped it: it is left so until the recovered "
+                "server takes its place. If its log of the last minutes is wanted, start it first"
+            )
         try:
             with connect(self.back.site, self.back.given, self.server.database) as session:
                 live = session.execute(
@@ -94,14 +100,8 @@ class Physical:
         return []
 
     def sweep(self) -> None:
-        """Also bring a server back that a killed restore had stopped: whoever is switched away must be whole."""
         for note in self.place.sweep():
             self.back.note(note)
-        if self.data.exists() and self.service.running is None:
-            self.back.note(f"{self.service.name} was stopped, and is started")
-            state = recovery.controldata(self.back.given.get("postgresql_bin"), self.data)
-            self._push_history(int(state["Latest checkpoint's TimeLineID"]))
-            self._start()
 
     def prepare(self) -> None:
         back = self.back
@@ -129,13 +129,15 @@ class Physical:
     def switch(self) -> None:
         """Exchange the folders while nothing runs. What fails then is taken back, so that a server runs again."""
         inode = self.place.beside.stat().st_ino
-        self.note.write(self.back.given.get("operation") or "(of no name)", self.back.set_id, inode)
-        self.service.stop()
+        self._ran = self.service.running is not None
+        self.note.write(self.back.given.get("operation") or "(of no name)", self.back.set_id, inode, ran=self._ran)
+        if self._ran:
+            self.service.stop()
         try:
             self.place.switch()
             self._switched = True
             # Before the server is on its timeline, so that no other recovery can take its number.
-            self._push_history(t.cast(recovery.Reached, self.reached).timeline)
+            push_history(self.tool, self.data, t.cast(recovery.Reached, self.reached).timeline)
         except (OSError, TradeopsError) as exc:
             self._back_again()
             raise Refused(f"{self.data}: {exc}", method="rename", path=str(self.data), sent=False) from exc
@@ -153,8 +155,9 @@ class Physical:
         if self._switched:
             self.place.undo()
             self._switched = False
-        if self.data.exists():
+        if self.data.exists() and self._ran:
             self._start()
+        self.note.remove()
 
     def prove(self) -> list[Object]:
         """Ask the server itself where it stands."""
@@ -213,9 +216,6 @@ class Physical:
             return
         arrived(self.back, self.tool, base, segment)
 
-    def _push_history(self, timeline: int) -> None:
-        push_history(self.tool, self.data, timeline)
-
     def _start(self) -> None:
         """Start the server; from then on nobody has to bring it back."""
         self.service.start(lambda: answers(self.back.site, self.back.given))
@@ -233,6 +233,12 @@ def bring_back(run: Run, given: t.Mapping[str, t.Any], engine: str) -> bool:
     if stopped is None:
         return False
     service = Service(run.site, server)
+    recovered = server.data.exists() and server.data.stat().st_ino == stopped.inode
+    if not (stopped.ran or recovered or stopped.alive):
+        if not run.gate.check_mode:
+            note.remove()
+        run.gate.note(f"{service.name} had been stopped before {stopped}, which was killed: it is left as it is")
+        return False
     who = f"{service.name} was stopped by {stopped}"
     if stopped.alive:
         raise LeaseHeld(f"{run.site}: {who}, and that is still at it. Wait until it ends.")
@@ -245,15 +251,16 @@ def bring_back(run: Run, given: t.Mapping[str, t.Any], engine: str) -> bool:
             sent=False,
         )
     step = {"action": "start", "method": "start", "path": service.name, "service": engine, "why": who}
-    run.gate.write([step], lambda: _started_again(run, given, engine, service, stopped))
+    run.gate.write([step], lambda: _started_again(run, given, engine, service, stopped, recovered=recovered))
     note.remove()
     run.touched = True
     return True
 
 
-def _started_again(run: Run, given: t.Mapping[str, t.Any], engine: str, service: Service, stopped: Stopped) -> None:
+def _started_again(
+    run: Run, given: t.Mapping[str, t.Any], engine: str, service: Service, stopped: Stopped, *, recovered: bool
+) -> None:
     """Start a server with the folder that is in place, and say which that is."""
-    recovered = service.data.exists() and service.data.stat().st_ino == stopped.inode
     run.tell(f"{run.site}: {service.name} was stopped by {stopped}, which was killed: starting it")
     if recovered:
         # As a switch does it: before the server is on its timeline, so that no other recovery can take its number.

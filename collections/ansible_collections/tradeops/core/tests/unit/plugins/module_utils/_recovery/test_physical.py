@@ -1,15 +1,22 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows that are fewer after a recovery: deleted since by a platform that works on, or lost."""
+"""Rows that are fewer after a recovery, deleted since or lost; and servers that a killed recovery had not stopped."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import pathlib
 import typing as t
 
 import pytest
 
+from ansible_collections.tradeops.core.plugins.module_utils._backup.run import Run
+from ansible_collections.tradeops.core.plugins.module_utils._common.gate import Gate
+from ansible_collections.tradeops.core.plugins.module_utils._common.redact import Redactor
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts import physical
+from ansible_collections.tradeops.core.plugins.module_utils._recovery.stopped import Note
 
 
 class Session:
@@ -45,3 +52,23 @@ def test_fewer_deletions_than_rows_that_are_missing() -> None:
 def test_a_table_that_is_gone_is_lost() -> None:
     lacks: dict[str, tuple[int, int | None]] = {"public.orders": (41, None), "public.empty": (0, None)}
     assert physical._unexplained(Session({}), lacks) == lacks
+
+
+def test_a_server_that_was_stopped_before_a_killed_recovery_came_stays_stopped(tmp_path: pathlib.Path) -> None:
+    """What runs the server fails when it is asked for anything."""
+    data, control = tmp_path / "data", tmp_path / "supervisorctl"
+    data.mkdir()
+    control.write_text("#!/bin/sh\necho nobody asked >&2\nexit 1\n")
+    control.chmod(0o755)
+    server = {"data": str(data), "runtime": "supervisor", "service": "site:postgresql", "barman": {"server": "main"}}
+    given = {"postgresql_server": {**server, "supervisor": {"supervisorctl": str(control)}}}
+    note = Note(data)
+    note.write("op-1", "20261126T020000Z-daily-3fa9c1", data.stat().st_ino + 1, ran=False)
+    found = note.read()
+    assert found and not found.ran
+    note.path.write_text(json.dumps({**dataclasses.asdict(found), "born": "another"}))
+    for check_mode in (True, False):
+        run = Run("site", Gate(check_mode=check_mode), [], Redactor([]), print)
+        assert not physical.bring_back(run, given, "barman")
+        assert "had been stopped before the restore op-1 of" in run.gate.notes[0]
+        assert (note.read() is not None) == check_mode

@@ -20,11 +20,17 @@ from kept import Kept
 from restoring import Site
 from taking import by_hand
 
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines import kubernetes as applying
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.kubernetes import Kubernetes
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Component
 from ansible_collections.tradeops.core.plugins.module_utils._backup.registry import VERBS, run_verb
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
-from ansible_collections.tradeops.core.plugins.module_utils._common.errors import InputError, Refused, TradeopsError
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import (
+    InputError,
+    Refused,
+    TradeopsError,
+    Unreachable,
+)
 from ansible_collections.tradeops.core.plugins.module_utils._common.outcome import Object
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts.objects import Objects
 from tradeops_lab.kubernetes import programs
@@ -70,6 +76,15 @@ def patch(cluster: Cluster, path: str, change: dict[str, t.Any]) -> None:
 
 def read(cluster: Cluster, path: str) -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", cluster.ground.kubernetes(SITE, "GET", f"api/v1 {path}").json)
+
+
+def delete(cluster: Cluster, path: str) -> None:
+    assert cluster.ground.kubernetes(SITE, "DELETE", f"api/v1 {path}").status == 200
+    cluster.ground.until(lambda: not there(cluster, path))
+
+
+def there(cluster: Cluster, path: str) -> bool:
+    return cluster.ground.kubernetes(SITE, "GET", f"api/v1 {path}").status == 200
 
 
 def captured(given: dict[str, t.Any]) -> tuple[Kept, Component]:
@@ -346,6 +361,55 @@ def test_what_fails_later_puts_objects_back_as_they_were(restored: Restored, mon
     assert done["failed"] and "the API server is gone" in done["msg"], done
     assert restored.now() == ("spoilt", "another")
     assert done["msg"].endswith("Nothing that the site uses was changed.")
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_what_a_restore_that_fails_has_made_is_removed_unless_somebody_changed_it(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch, touched: bool
+) -> None:
+    """The object is seen just as it was made, and only that one is deleted."""
+    cluster, switch = restored.cluster, Objects.switch
+    delete(cluster, "secrets/test-secret")
+
+    def broken(self: Objects) -> None:
+        if self.component.name == "last":
+            raise Refused("the API server is gone", method="PATCH", path="", sent=False)
+        switch(self)
+        assert restored.now() == ("1", VALUE)
+        if touched:
+            patch(cluster, "secrets/test-secret", {"data": {"PASSWORD": encoded("of somebody")}})
+
+    monkeypatch.setattr(Objects, "switch", broken)
+    done = restored.site.restore(id=restored.set_id, force=True, **restored.options)
+    assert done["failed"] and "the API server is gone" in done["msg"], done
+    assert read(cluster, "configmaps/test-config")["data"] == {"A": "spoilt"}
+    if touched:
+        assert restored.now() == ("spoilt", "of somebody")
+        assert "Secret/test-secret was not there before, and somebody has changed it since" in done["msg"]
+        assert "of somebody" not in json.dumps(done) and done["result"] == "unproven"
+    else:
+        assert not there(cluster, "secrets/test-secret")
+        assert done["msg"].endswith("Nothing that the site uses was changed.")
+
+
+def test_a_cluster_that_is_lost_in_the_middle_of_applying_is_told(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was applied until then is taken back, and the one that was on its way is looked at."""
+    cluster, apply = restored.cluster, applying._apply
+    delete(cluster, "configmaps/test-config")
+
+    def lost(*given: t.Any, dry: bool, **more: t.Any) -> t.Any:
+        if not dry and given[2]["metadata"]["name"] == "test-config":
+            apply(*given, dry=dry, **more)  # it is done, and the answer is lost
+            raise Unreachable("the API server is gone", method="PATCH", path="", sent=None)
+        return apply(*given, dry=dry, **more)
+
+    monkeypatch.setattr(applying, "_apply", lost)
+    done = restored.restore(restored.set_id)
+    assert done["failed"] and "the API server is gone" in done["msg"], done
+    assert "ConfigMap/test-config was not there before, and nobody knows who made it" in done["msg"]
+    assert restored.now() == ("1", "another"), "the Secret, which came before, is as it was"
 
 
 def test_without_a_copy_of_before_nothing_is_replaced(restored: Restored, monkeypatch: pytest.MonkeyPatch) -> None:

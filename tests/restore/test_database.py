@@ -303,3 +303,22 @@ def test_timescaledb_is_loaded_between_its_hooks_by_one_job(site: Site) -> None:
         "load with 1",
         "SELECT timescaledb_post_restore()",
     ]
+
+
+def test_the_latest_is_the_newest_that_has_what_is_asked(site: Site) -> None:
+    """A set of the configuration that is younger is passed over by name, and a full restore finds that it has no set."""
+    made = site.store.put(site.captured(), age=60)
+    config = site.store.put((Component("config", "files", "", "", ""), {"files.tar": b""}), kind="config")
+    planned = site.restore(check_mode=True, what="database")
+    assert planned["result"] == "planned", planned["msg"]
+    assert planned["plan"][0]["why"].startswith(f"from {made};")
+    (note,) = [note for note in planned["notes"] if "passed over" in note]
+    assert note.startswith(f"the latest set that has what 'database' asks for is {made}; passed over {config} lacks")
+    full = site.restore(check_mode=True)
+    assert (full["result"], full["changed"]) == ("refused", False)
+    assert "there is no set with config, database, which 'full' asks for," in full["msg"], full["msg"]
+    assert f"{config} lacks database, {made} lacks config" in full["msg"]
+    # By its id it is had, and what it does not have is told.
+    named = site.restore(check_mode=True, id=made)
+    assert named["result"] == "planned", named["msg"]
+    assert f"{made} has no config: what is there at the site stays as it is" in named["notes"]

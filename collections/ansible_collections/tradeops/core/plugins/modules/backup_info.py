@@ -43,10 +43,16 @@ options:
     type: list
     elements: str
     default: []
+  what:
+    description: The latest set is the newest from which this could be restored, as O(parts) has it, unless O(types) are
+      given. In full that takes what an V(emergency) backup has, or where there is no such type what V(database) and
+      V(config) have together. Newer sets that were passed over are told.
+    type: str
+    choices: [full, database, config, data]
+    default: full
   parts:
-    description: The types of backups with their components, as in C(tradeops_backup_types). The latest set is then the
-      newest from which the site could be restored in full, without O(types). That takes what an V(emergency) backup
-      has, or where there is no such type what V(database) and V(config) have together.
+    description: The types of backups with their components, as in C(tradeops_backup_types). Without them the latest set
+      is the newest of all.
     type: dict
     default: {}
   limit:

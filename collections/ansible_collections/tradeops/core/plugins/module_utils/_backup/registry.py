@@ -11,6 +11,7 @@ import typing as t
 
 from .._common.argspec import ArgumentSpec
 from .._recovery.restore import RESTORE, ensure_restored
+from .asked import PARTS
 from .retention import LEVELS
 from .run import ENGINES, STORES, Body, Parameters, Tell, execute
 from .verbs.backup import BACKUP, ensure_backup
@@ -41,6 +42,7 @@ VERBS: dict[str, Verb] = {
                     "id": {"type": "str"},
                     "before": {"type": "str"},
                     "types": {"type": "list", "elements": "str", "default": []},
+                    "what": {"type": "str", "choices": list(PARTS), "default": "full"},
                     "parts": {"type": "dict", "default": {}},
                     "limit": {"type": "int", "default": 50},
                     "expected": {"type": "bool", "default": True},
@@ -56,6 +58,7 @@ VERBS: dict[str, Verb] = {
                     "id": {"type": "str", "default": "latest"},
                     "level": {"type": "str", "choices": list(LEVELS), "default": "hashes"},
                     "types": {"type": "list", "elements": "str", "default": []},
+                    "what": {"type": "str", "choices": list(PARTS), "default": "database"},
                     "parts": {"type": "dict", "default": {}},
                     "subset": {"type": "str"},
                     "only_stores": {"type": "list", "elements": "str", "default": []},

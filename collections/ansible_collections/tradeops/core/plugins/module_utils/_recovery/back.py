@@ -15,11 +15,16 @@ import typing as t
 from .._backup.manifest import Artefact, Component
 from .._backup.reading import Reading
 from .._backup.store import Store
+from .._common.errors import Unproven
 from .._common.gate import Gate
 from .._common.outcome import Object
 from .._common.redact import Redactor
 from .plan import Room, Target
 from .wish import At
+
+
+class Halfway(Unproven):
+    """Some of it is switched and could not be taken back."""
 
 
 @dataclasses.dataclass
@@ -97,7 +102,10 @@ class Part(t.Protocol):
         """Restore beside, and compare with the manifest."""
 
     def switch(self) -> None:
-        """Put what was prepared in the place of what is there, in one step where there is one."""
+        """Put what was prepared in the place of what is there, in one step where there is one.
+
+        What fails is taken back. Raises Halfway where it could not be.
+        """
 
     def undo(self) -> None:
         """Take the switch back."""

@@ -22,10 +22,10 @@ from .._backup.manifest import SAFETY, Component, Manifest, folder
 from .._backup.run import ENGINES, STORES, Run
 from .._backup.store import Store
 from .._common.argspec import SITE, ArgumentSpec
-from .._common.errors import InputError, Refused, TradeopsError, Unproven
+from .._common.errors import InputError, Refused, TradeopsError
 from .._common.outcome import Object, Outcome, Result, Seen
 from .._common.times import iso
-from .back import Back, Part, room_of
+from .back import Back, Halfway, Part, room_of
 from .guard import ensure_quiet, ensure_quiet_again
 from .parts import PARTS
 from .parts.physical import bring_back
@@ -52,10 +52,6 @@ RESTORE = STORES.merge(
         }
     ),
 )
-
-
-class _Halfway(Unproven):
-    """Some of it is switched and could not be taken back."""
 
 
 def ensure_restored(run: Run, given: Parameters) -> Outcome:
@@ -99,7 +95,7 @@ def ensure_restored(run: Run, given: Parameters) -> Outcome:
             _prepare(back, made, parts)
             _still_quiet(run, back, parts)
             _switch(back, made, parts)
-        except _Halfway as exc:
+        except Halfway as exc:
             return run.outcome(
                 "restore", f"{manifest.id} in place", [], before=made.before, after={}, problems=[str(exc)]
             )
@@ -206,7 +202,7 @@ def _switch(back: Back, made: Plan, parts: t.Sequence[Part]) -> None:
         _discard(back, [part for part in parts if part not in done or not left])
         if left:
             text = f"{exc} What had been switched could not be taken back: {'; '.join(left)}. Look at the site."
-            raise _Halfway(text) from exc
+            raise Halfway(text) from exc
         raise
 
 

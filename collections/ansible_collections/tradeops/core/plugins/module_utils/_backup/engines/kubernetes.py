@@ -14,7 +14,7 @@ import base64
 import dataclasses
 import typing as t
 
-from ..._common.errors import InputError, RateLimited, Refused, Unproven
+from ..._common.errors import CallError, InputError, RateLimited, Refused, Unproven
 from ..._common.libraries import yaml
 from ..._common.outcome import Object
 from ..._common.times import iso
@@ -107,10 +107,37 @@ class Kubernetes:
     def plan_restore(self, component: Component, options: dict[str, t.Any], back: Restore) -> list[Object]:
         return self._each(component, options, back, write=False)
 
-    def restore(self, component: Component, options: dict[str, t.Any], back: Restore) -> list[Object]:
-        return self._each(component, options, back, write=True)
+    def restore(
+        self, component: Component, options: dict[str, t.Any], back: Restore, made: dict[str, Body] | None = None
+    ) -> list[Object]:
+        """``made`` gets what was not there before, as the server has made it."""
+        return self._each(component, options, back, write=True, made=made)
 
-    def _each(self, component: Component, options: dict[str, t.Any], back: Restore, *, write: bool) -> list[Object]:
+    def remove(
+        self, component: Component, options: dict[str, t.Any], back: Restore, made: t.Mapping[str, Body | None]
+    ) -> list[str]:
+        """Remove what a restore has made and nobody has changed since; return what stays, and why.
+
+        Of what is None it is not known whether it was made.
+        """
+        cluster = cluster_of(back.site, options, back.given)
+        try:
+            deadline = Deadline(_BUDGET)
+            kinds = {name: Kind(name, **place) for name, place in component.facts["kinds"].items()}
+            fates = [_removed(cluster, kinds, name, body, back, deadline) for name, body in reversed([*made.items()])]
+            return [fate for fate in fates if fate]
+        finally:
+            cluster.close()
+
+    def _each(
+        self,
+        component: Component,
+        options: dict[str, t.Any],
+        back: Restore,
+        *,
+        write: bool,
+        made: dict[str, Body] | None = None,
+    ) -> list[Object]:
         cluster = cluster_of(back.site, options, back.given)
         try:
             wanted = documents(component, back)
@@ -118,7 +145,10 @@ class Kubernetes:
                 _hide(cluster, item)
             deadline = Deadline(_BUDGET)
             kinds = {name: Kind(name, **place) for name, place in component.facts["kinds"].items()}
-            return [_put(cluster, kinds[item["kind"]], item, options, back, deadline, write=write) for item in wanted]
+            return [
+                _put(cluster, kinds[item["kind"]], item, options, back, deadline, write=write, made=made)
+                for item in wanted
+            ]
         finally:
             cluster.close()
 
@@ -144,13 +174,21 @@ def documents(component: Component, back: Restore) -> list[Body]:
 
 
 def _put(
-    cluster: Site, kind: Kind, item: Body, options: dict[str, t.Any], back: Restore, deadline: Deadline, *, write: bool
+    cluster: Site,
+    kind: Kind,
+    item: Body,
+    options: dict[str, t.Any],
+    back: Restore,
+    deadline: Deadline,
+    *,
+    write: bool,
+    made: dict[str, Body] | None,
 ) -> Object:
     fate = Object(objects.identity(item), "object", None, None, "refused")
     try:
         live = _read(cluster, kind, item, deadline)
         wanted = objects.resting(objects.placed(item, str(cluster.values["namespace"])), live)
-        return _applied(cluster, kind, live, wanted, options, back, deadline, write=write)
+        return _applied(cluster, kind, live, wanted, options, back, deadline, write=write, made=made)
     except Refused as exc:
         fate.result = "conflict" if exc.status == 409 else "refused"
         fate.why = str(exc)
@@ -169,6 +207,7 @@ def _applied(
     deadline: Deadline,
     *,
     write: bool,
+    made: dict[str, Body] | None,
 ) -> Object:
     name, secret = objects.identity(wanted), wanted["kind"] == "Secret"
     force = bool(options.get("force"))
@@ -209,7 +248,9 @@ def _applied(
     def send() -> None:
         if recreate and live is not None:
             _delete(cluster, kind, live, deadline)
-        _apply(cluster, kind, wanted, deadline, force=force, dry=False)
+        body = _apply(cluster, kind, wanted, deadline, force=force, dry=False)
+        if made is not None and live is None:
+            made[name] = body
 
     back.gate.write(steps, send)
     if back.gate.check_mode:
@@ -252,18 +293,49 @@ def _apply(cluster: Site, kind: Kind, item: Body, deadline: Deadline, *, force: 
     return {**answered.body, "kind": kind.name, "apiVersion": kind.version}
 
 
-def _delete(cluster: Site, kind: Kind, live: Body, deadline: Deadline) -> None:
-    """Delete an object unless it is another one by now, and see it gone. Raises Refused."""
+def _removed(
+    cluster: Site, kinds: t.Mapping[str, Kind], identity: str, made: Body | None, back: Restore, deadline: Deadline
+) -> str:
+    """Delete an object that we have made, if it still is just that; say why it stays, or return an empty text."""
+    kind_name, _slash, name = identity.partition("/")
+    kind = kinds[kind_name]
+    try:
+        live = _read(cluster, kind, {"metadata": {"name": name}}, deadline)
+        if live is None:
+            return ""
+        if made is None:
+            return f"{identity} was not there before, and nobody knows who made it"
+        if live["metadata"]["uid"] != made["metadata"]["uid"]:
+            return f"{identity} was not there before, and is another one than was made"
+        differs = objects.differences(
+            objects.stripped(made), objects.stripped(live), secret=kind_name == "Secret", within=False
+        )
+        if differs:
+            return f"{identity} was not there before, and somebody has changed it since ({', '.join(differs)})"
+        step = {"action": "delete", "kind": kind_name, "name": name, "why": "it was not there before"}
+        back.gate.write([step], lambda: _delete(cluster, kind, live, deadline, exactly=True))
+    except CallError as exc:
+        return f"{identity} was not there before: {exc}"
+    return ""
+
+
+def _delete(cluster: Site, kind: Kind, live: Body, deadline: Deadline, *, exactly: bool = False) -> None:
+    """Delete an object unless it is another one by now, or with ``exactly`` a changed one. Raises Refused.
+
+    It is seen gone.
+    """
+    meta = live["metadata"]
+    same = {"uid": meta["uid"], **({"resourceVersion": meta["resourceVersion"]} if exactly else {})}
     name = live["metadata"]["name"]
     request = Request(
         path=f"{kind.path}/{{id}}",
         method="DELETE",
         service=kubernetes.NAME,
         auth=kubernetes.NAME,
-        body={"preconditions": {"uid": "{uid}"}, "propagationPolicy": "Background"},
+        body={"preconditions": "{same}", "propagationPolicy": "Background"},
         answers=[Answer(status=404, means="done")],
     )
-    cluster.get(request, deadline, {"id": name, "uid": live["metadata"]["uid"]}, attempts=1)
+    cluster.get(request, deadline, {"id": name, "same": same}, attempts=1)
     gone, _left = wait_until(
         lambda: _read(cluster, kind, live, deadline),
         lambda seen: seen is None,

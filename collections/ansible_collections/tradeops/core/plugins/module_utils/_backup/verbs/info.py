@@ -34,7 +34,7 @@ def gather(run: Run, given: Parameters) -> Outcome:
     ]
     usable = [one for one in sets if one.usable and not one.ahead and (one.type != SAFETY or given["types"])]
     known = [one.facts.components for one in usable if one.facts]
-    wanted = None if given["types"] else asked("full", given["parts"], known=known)
+    wanted = None if given["types"] else asked(given["what"], given["parts"], known=known)
     usable = [one for one in usable if not (wanted and one.facts and wanted.lacks(one.facts.components))]
     for text in passed_over(everything, wanted, usable[0]) if usable and before is None else []:
         run.gate.note(text)

@@ -46,7 +46,7 @@ def ensure_verified(run: Run, given: Parameters) -> Outcome:
     if unread:
         raise Unproven(f"not every store can be listed, so nothing was verified: {'; '.join(unread)}")
     known = [one.facts.components for one in sets if one.facts and one.usable and one.type != SAFETY]
-    whole = None if given["types"] else asked("full", given["parts"], known=known)
+    whole = None if given["types"] else asked(given["what"], given["parts"], known=known)
     chosen = _chosen(sets, given, stores, whole)
     for text in passed_over(sets, whole, chosen[0]) if given["id"] == "latest" else []:
         run.gate.note(text)

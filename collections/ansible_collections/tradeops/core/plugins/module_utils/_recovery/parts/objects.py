@@ -14,10 +14,11 @@ import typing as t
 
 from ..._backup.engines.kubernetes import Kubernetes
 from ..._backup.manifest import SAFETY, Artefact, Component
-from ..._common.errors import Refused
+from ..._backup.objects import Body
+from ..._common.errors import Refused, TradeopsError
 from ..._common.outcome import Object, tally
 from .. import safety
-from ..back import Back
+from ..back import Back, Halfway
 from ..plan import Target
 
 
@@ -30,6 +31,7 @@ class Objects:
         self.options = {**options, "force": back.given["force"], "recreate": back.given["recreate"]}
         self._planned: list[Object] = []
         self._done: list[Object] = []
+        self._made: dict[str, Body] = {}
         self._safety: safety.Safety | None = None
 
     def look(self) -> Target:
@@ -68,11 +70,20 @@ class Objects:
         self._safety = safety.take(self.back, [{"name": self.component.name, "engine": "kubernetes", **place}])
 
     def switch(self) -> None:
-        self._done = Kubernetes().restore(self.component, self.options, self.back)
+        try:
+            self._done = Kubernetes().restore(self.component, self.options, self.back, self._made)
+        except TradeopsError as exc:
+            try:
+                self.undo()
+            except TradeopsError as problem:
+                text = f"{exc} What had been applied could not be taken back: {problem}. Look at the site."
+                raise Halfway(text) from exc
+            raise
 
     def undo(self) -> None:
-        """Put back what was kept. What was not there before is told, and stays."""
-        left = [f"{item.id} was not there before" for item in self._done if item.result == "created"]
+        """Put back what was kept, and remove what was not there before, unless somebody has changed it since."""
+        new = {item.id: self._made.get(item.id) for item in self._planned if item.result == "created"}
+        left = Kubernetes().remove(self.component, self.options, self.back, new)
         if self._safety:
             (kept,) = self._safety.manifest.components
             back = self._safety.back(self.back)
@@ -83,6 +94,8 @@ class Objects:
 
     def prove(self) -> list[Object]:
         """Every object was read again by the engine after it was applied."""
+        if self._made:
+            self.back.note(f"nothing was there before of {', '.join(self._made)}: going back leaves what was made")
         fates = {"created": "proven", "changed": "proven", "equal": "unchanged", "skipped": "unchanged"}
         return [
             Object(item.id, item.kind, item.before, item.after, fates.get(item.result, "refused"), item.why)

@@ -15,6 +15,8 @@ export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # What is large and made once on a machine, such as the environment of the real freqtrade.
 export TRADEOPS_CACHE_DIR ?= $(CURDIR)/.cache
+# The tests run some hundred playbooks, and each would compile the collections anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 REQUIREMENTS := requirements.txt requirements-lab.txt requirements-alone.txt
 COLLECTIONS := collections/ansible_collections/tradeops

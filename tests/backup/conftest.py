@@ -47,7 +47,7 @@ def bucket(ground: Ground) -> tuple[dict[str, t.Any], dict[str, str]]:
         "access_key_secret": "access",
         "secret_key_secret": "secret",
         "attempts": 2,
-        "timeout": 10,
+        "timeout": 30,
     }
     store = t.cast(S3Store, open_store(entry, secrets))
     store.client.create_bucket(Bucket=store.bucket, ObjectLockEnabledForBucket=True)

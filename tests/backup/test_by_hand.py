@@ -54,7 +54,7 @@ def test_a_set_is_restored_by_the_lines_of_the_page(site: Site, ground: Ground) 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     with site.session() as session:

@@ -86,8 +86,8 @@ def test_a_slow_one_is_waited_for(store: S3Store, break_: Break) -> None:
 
 def test_one_that_says_no_more_is_given_up(bucket: Bucket, break_: Break, store: S3Store) -> None:
     entry, secrets = bucket
-    hasty = t.cast(S3Store, open_store({**entry, "attempts": 1, "timeout": 1}, secrets))
-    break_("slow", **PARTS, after=1, times=1, seconds=3)
+    hasty = t.cast(S3Store, open_store({**entry, "attempts": 1, "timeout": 2}, secrets))
+    break_("slow", **PARTS, after=1, times=1, seconds=5)
     with pytest.raises(Unreachable, match=r"store s3 .* does not answer to upload_part"):
         send(hasty)
     # The part that was on its way may still arrive; what it leaves is named, and swept.

@@ -59,7 +59,7 @@ def test_a_full_disk(site: Site) -> None:
     place = site.work / "small"
     local = [{"name": "small", "kind": "local", "path": str(place)}]
     run = site.begin("backup", prefix=disk(place), stores=local)
-    output, left = run.process.communicate(timeout=60)
+    output, left = run.process.communicate(timeout=300)
     assert '"result": "refused"' in output, (output, left)
     assert f"the store small is full: {place} has no room" in output
     assert "Make room and run it again" in output and site.name in output

@@ -83,14 +83,14 @@ def workers(ground: Ground) -> list[str]:
 
 def kill(playing: Playing, ground: Ground) -> None:
     playing.kill()
-    ground.until(lambda: not workers(ground), 20)
+    ground.until(lambda: not workers(ground), 120)
 
 
 def test_in_the_middle_of_a_backup(ground: Ground, controller: Controller) -> None:
     controller.play(*BACKUP)
     before = whole(ground)
     playing = controller.start(*BACKUP)
-    ground.until(lambda: stored(ground) > 1 << 20, 60)
+    ground.until(lambda: stored(ground) > 1 << 20, 240)
     kill(playing, ground)
     (left,) = set(folders(ground)) - set(before)
     assert whole(ground) == before, "nobody went on with it"
@@ -111,7 +111,7 @@ def test_in_the_middle_of_a_restore(ground: Ground, controller: Controller) -> N
     ((rows,),) = run(ground, "SELECT count(*) FROM noise")
     run(ground, "DELETE FROM noise WHERE id % 2 = 0")
     playing = controller.start(*RESTORE)
-    ground.until(lambda: any("_restoring_" in name for name in databases(ground)), 60)
+    ground.until(lambda: any("_restoring_" in name for name in databases(ground)), 240)
     kill(playing, ground)
     (beside,) = [name for name in databases(ground) if name != database]
     assert "_restoring_" in beside, "nobody went on with it"
@@ -133,16 +133,16 @@ def test_in_the_middle_of_a_quiesced_backup(ground: Ground, controller: Controll
     ground.fresh(SITE, market=True)
     before = whole(ground)
     if moment == "halting":  # it is done, and nobody gets to know
-        ground.faults(SITE, {"kind": "slow", "path": "/trading/emergency-stop", "seconds": 60})
+        ground.faults(SITE, {"kind": "slow", "path": "/trading/emergency-stop", "seconds": 300})
     if moment == "resuming":
-        ground.faults(SITE, {"kind": "hang", "path": "/trading/start", "seconds": 60})
+        ground.faults(SITE, {"kind": "hang", "path": "/trading/start", "seconds": 300})
     playing = controller.start(*BACKUP, "-e", "backup_consistency=quiesced")
     if moment == "halting":
-        ground.until(lambda: ground.truth(SITE)["state"] == "halted", 60)
+        ground.until(lambda: ground.truth(SITE)["state"] == "halted", 240)
     elif moment == "capturing":
-        ground.until(lambda: stored(ground) > 1 << 20, 60)
+        ground.until(lambda: stored(ground) > 1 << 20, 240)
     else:
-        ground.until(lambda: any(row["path"].endswith("/trading/start") for row in ground.requests(SITE)), 60)
+        ground.until(lambda: any(row["path"].endswith("/trading/start") for row in ground.requests(SITE)), 240)
     kill(playing, ground)
     ground.faults(SITE)
     assert (whole(ground) != before) == (moment == "resuming")

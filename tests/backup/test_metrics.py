@@ -78,7 +78,7 @@ def test_an_archive_is_asked_again_after_the_lines_of_the_page(
     (place / "ranges.jsonl").write_bytes(kept.stored["ranges.jsonl"])
     (lines,) = (block for block in by_hand() if "promtool " in block)
     environment = {"PATH": f"{pathlib.Path(path('promtool')).parent}:{os.environ['PATH']}", "WORK": str(place.parent)}
-    subprocess.run(["bash", "-euo", "pipefail", "-c", lines], env=environment, check=True, timeout=60)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", lines], env=environment, check=True, timeout=300)
     (place / "data").rename(place / "prometheus")
     with running("prometheus", place, "") as url:
         again = Kept("site", GIVEN)

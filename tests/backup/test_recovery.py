@@ -199,7 +199,7 @@ def test_a_server_is_brought_back_by_the_lines_of_the_page(place: Place) -> None
 
 def until(true: t.Callable[[], bool]) -> bool:
     """Wait for something that takes a moment."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not true() and time.monotonic() < end:
         time.sleep(0.1)
     return true()

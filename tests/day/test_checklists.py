@@ -95,7 +95,7 @@ def test_the_wait_for_the_end_of_the_day_is_bounded(ground: Ground, controller: 
     assert found["Nothing is held"] == "fail"
     assert found["Daily report"] == "proven"
     assert ground.truth(PRIMARY)["positions"]
-    assert played.seconds < 60
+    assert played.seconds < 240
 
 
 def test_reports_of_two_days(ground: Ground, controller: Controller) -> None:

@@ -36,7 +36,7 @@ class Asking:
 
     def one(self, check: Check, **options: t.Any) -> Result:
         """The only check of a result, as it was made."""
-        result = self({"name": "it", "timeout": 5.0, **check}, **options)
+        result = self({"name": "it", "timeout": 20.0, **check}, **options)
         assert not result["failed"], result["msg"]
         (row,) = result["checks"]
         assert result["verdict"] == row["level"]

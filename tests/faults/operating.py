@@ -19,7 +19,7 @@ Result = dict[str, t.Any]
 
 
 class Operator:
-    """Runs verbs on the sites of a lab, with short time budgets."""
+    """Runs verbs on the sites of a lab. A test of what is not proven gives a short budget."""
 
     def __init__(self, ground: Ground, leases: pathlib.Path) -> None:
         self.ground = ground
@@ -34,8 +34,8 @@ class Operator:
             "profile_path": [str(LAB_PROFILES)],
             "urls": plan["services"],
             "secrets": plan["secrets"],
-            "request_timeout": 0.6,
-            "wait_timeout": 5.0,
+            "request_timeout": 5.0,
+            "wait_timeout": 30.0,
             **({"lease_dir": str(self.leases), "reason": "test"} if "lease_dir" in spec.options else {}),
             **options,
         }

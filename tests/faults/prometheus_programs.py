@@ -31,7 +31,7 @@ from tradeops_lab.prometheus.programs import find, path, place
 
 ABSENT = "Prometheus and Alertmanager are not installed, and `make prometheus` has not unpacked them"
 __all__ = ["ABSENT", "fill", "find", "query", "running"]
-BUDGET = 30.0  # s for a server to be ready and to have scraped
+BUDGET = 90.0  # s for a server to be ready and to have scraped
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ def running(name: str, folder: pathlib.Path, config: str) -> t.Iterator[str]:
     def ready() -> bool:
         assert process.poll() is None, log.read_text(encoding="utf-8")
         try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=5) as answer:
+            with urllib.request.urlopen(f"{url}/-/ready", timeout=30) as answer:
                 return bool(answer.status == 200)
         except urllib.error.URLError:
             return False
@@ -76,7 +76,7 @@ def fill(folder: pathlib.Path, lines: t.Sequence[str]) -> None:
 def query(url: str, expression: str) -> list[dict[str, t.Any]]:
     """What Prometheus says now: the rows of its answer."""
     asked = f"{url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-    with urllib.request.urlopen(asked, timeout=5) as answer:
+    with urllib.request.urlopen(asked, timeout=30) as answer:
         return t.cast("list[dict[str, t.Any]]", json.load(answer)["data"]["result"])
 
 

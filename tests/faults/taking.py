@@ -24,7 +24,7 @@ from simulator_ground import Ground
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 Result = dict[str, t.Any]
-LONGEST = 60.0  # s for one run
+LONGEST = 300.0  # s for one run
 
 
 class Site:

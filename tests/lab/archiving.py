@@ -108,7 +108,7 @@ class Archiving:
         if self.user:
             options |= {"user": self.user.uid, "group": self.user.gid, "extra_groups": []}
         env = {**os.environ, **self.environment, "LC_ALL": "C", **options.pop("env", {})}
-        what = {"stdin": subprocess.DEVNULL, "text": True, "timeout": 60, "check": False, "umask": 0o077, "env": env}
+        what = {"stdin": subprocess.DEVNULL, "text": True, "timeout": 300, "check": False, "umask": 0o077, "env": env}
         return subprocess.run(argv, **{"cwd": self.root, **what, **options})
 
     def _run(self, name: str, *arguments: str) -> None:

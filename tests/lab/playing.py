@@ -18,7 +18,7 @@ import typing as t
 from simulator_ground import BUDGET, Answer, Ground, request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LONGEST = 240.0  # s that a playbook may take
+LONGEST = 600.0  # s that a playbook may take
 Record = dict[str, t.Any]
 
 
@@ -87,7 +87,7 @@ class Playing:
         self.operation = operation
         self.journal = controller.state / "journal" / f"{operation}.jsonl"
 
-    def wait_for(self, text: str, budget: float = 60.0) -> None:
+    def wait_for(self, text: str, budget: float = 180.0) -> None:
         """Wait until the journal of the run holds ``text``."""
         Ground.until(lambda: self.journal.exists() and text in self.journal.read_text(encoding="utf-8"), budget)
 

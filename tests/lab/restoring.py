@@ -106,7 +106,7 @@ sys.exit(result["msg"])
 """
 
 
-def until(true: t.Callable[[], t.Any], budget: float = 20.0) -> None:
+def until(true: t.Callable[[], t.Any], budget: float = 180.0) -> None:
     """Wait for something, without a pause that could miss it."""
     end = time.monotonic() + budget
     while not true():
@@ -240,7 +240,7 @@ class Site:
         login = {"PGPASSWORD": self.server["password"], "PATH": "/usr/bin:/bin"}
         where = [f"--host={self.server['host']}", f"--port={self.server['port']}", f"--username={self.server['user']}"]
         argv = [f"{self.server['bin']}/pg_dump", "-Fc", "-Z0", *options, *where, self.database]
-        return subprocess.run(argv, env=login, capture_output=True, check=True, timeout=120).stdout
+        return subprocess.run(argv, env=login, capture_output=True, check=True, timeout=600).stdout
 
     def captured(self, **facts: t.Any) -> tuple[Component, dict[str, bytes]]:
         """The database as it is now, as a component of a set."""

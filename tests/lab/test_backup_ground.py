@@ -38,7 +38,7 @@ def variables(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "TRADEOPS_LAB_DIR": str(ground.folder),
     }
-    answer = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    answer = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=300)
     inventory = json.loads(answer.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
     return t.cast("dict[str, t.Any]", inventory["_meta"]["hostvars"][SITE])
 
@@ -74,7 +74,7 @@ def test_what_is_encrypted_for_the_lab_can_be_read_with_its_key(variables: dict[
 def test_programs_are_where_the_inventory_says(variables: dict[str, t.Any]) -> None:
     for folder, program in (("postgresql", "pg_dump"), ("redis", "redis-server")):
         path = pathlib.Path(variables[f"tradeops_{folder}_bin"], program)
-        assert subprocess.run([path, "--version"], check=True, capture_output=True, timeout=30).stdout
+        assert subprocess.run([path, "--version"], check=True, capture_output=True, timeout=120).stdout
 
 
 def test_files_of_a_site_stay_until_it_is_reset(ground: Ground, variables: dict[str, t.Any]) -> None:
@@ -100,7 +100,7 @@ def test_a_site_is_filled_to_a_size_once(ground: Ground) -> None:
     def fill() -> dict[str, t.Any]:
         argv = [sys.executable, "-m", "tradeops_lab", "data", "--site", SITE, "--size", "20MB", "--json"]
         environment = os.environ | {"PYTHONPATH": str(PACKAGE), "TRADEOPS_LAB_DIR": str(ground.folder)}
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True, timeout=300)
         assert ("orders" in done.stderr) == json.loads(done.stdout)["changed"]
         return t.cast("dict[str, t.Any]", json.loads(done.stdout))
 

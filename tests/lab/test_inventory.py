@@ -84,7 +84,7 @@ def listed(tmp_path: pathlib.Path) -> t.Callable[[], subprocess.CompletedProcess
         "TRADEOPS_LAB_DIR": str(tmp_path),
     }
     argv = [str(pathlib.Path(sys.executable).parent / "ansible-inventory"), "-i", str(source), "--list"]
-    return lambda: subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return lambda: subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def write(folder: pathlib.Path, control: str) -> None:

@@ -87,7 +87,7 @@ class Lab:
 
 
 def finish(process: subprocess.Popen[str], status: int = 0) -> dict[str, t.Any]:
-    output, progress = process.communicate(timeout=180)
+    output, progress = process.communicate(timeout=600)
     assert process.returncode == status, progress
     answer: dict[str, t.Any] = json.loads(output)
     return answer
@@ -148,7 +148,7 @@ def labs() -> collections.abc.Iterator[tuple[Lab, Lab]]:
         yield pair
     finally:
         for lab in pair:
-            lab.begin("down", "--purge").communicate(timeout=180)
+            lab.begin("down", "--purge").communicate(timeout=600)
         shutil.rmtree(base)
 
 
@@ -250,7 +250,7 @@ def test_a_lab_does_without_prometheus_where_there_is_none_and_says_so(labs: tup
     arguments = ("up", "--sites", "adaptive-order-book-primary", "--without", "kubernetes")
     nowhere = str(lab.path.parent / "nowhere")
     output, progress = lab.begin(*arguments, "--json", PATH=nowhere, TRADEOPS_CACHE_DIR=nowhere).communicate(
-        timeout=180
+        timeout=600
     )
     assert json.loads(output)["changed"] is True, progress
     assert f"not in this lab: no prometheus on PATH or in {nowhere}" in progress
@@ -295,4 +295,4 @@ async def _saved(store: redis.Redis) -> None:
         if pending := store.info("persistence")["aof_buffer_length"]:
             raise NotYet(f"{pending} bytes pending")
 
-    await wait_for(look, 5, "the append-only file")
+    await wait_for(look, 60, "the append-only file")

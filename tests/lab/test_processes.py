@@ -45,10 +45,10 @@ def test_a_process_is_found_by_its_log_and_ended(folder: Folder) -> None:
     assert {part: [one.pid for one in found] for part, found in processes.find(folder).items()} == {
         "redis": [process.pid]
     }
-    assert stop(folder, "redis", 5) == ["redis"]
+    assert stop(folder, "redis", 30) == ["redis"]
     assert process.wait() == -signal.SIGTERM
     assert processes.find(folder) == {}
-    assert stop(folder, "redis", 5) == []
+    assert stop(folder, "redis", 30) == []
 
 
 def test_what_ignores_the_signal_is_killed_with_its_children(folder: Folder) -> None:
@@ -60,11 +60,11 @@ def test_what_ignores_the_signal_is_killed_with_its_children(folder: Folder) -> 
             raise NotYet(f"{len(found)} processes")
         return found
 
-    found = asyncio.run(wait_for(with_child, 5, "a child"))
+    found = asyncio.run(wait_for(with_child, 30, "a child"))
     assert [one.pid for one in found if one.leads] == [process.pid] == [processes.leader(found)]
     began = time.monotonic()
     assert stop(folder, "s3", 0.3) == ["s3"]
-    assert 0.3 <= time.monotonic() - began < 3
+    assert 0.3 <= time.monotonic() - began < 20
     assert process.wait() == -signal.SIGKILL
     assert processes.find(folder) == {}
 
@@ -77,14 +77,14 @@ def test_children_of_a_dead_leader_are_found(folder: Folder) -> None:
     leader.wait()
     (orphan,) = processes.find(folder)["postgresql"]
     assert orphan.leads
-    assert stop(folder, "postgresql", 5) == ["postgresql"]
+    assert stop(folder, "postgresql", 30) == ["postgresql"]
     assert processes.find(folder) == {}
 
 
 def test_processes_are_found_after_the_folder_was_removed(folder: Folder) -> None:
     process = start(folder, "redis", "sleep", "60")
     shutil.rmtree(folder.path)
-    assert stop(folder, "redis", 5) == ["redis"]
+    assert stop(folder, "redis", 30) == ["redis"]
     process.wait()
 
 
@@ -120,4 +120,4 @@ def test_a_wait_cuts_off_a_look_that_hangs() -> None:
     began = time.monotonic()
     with pytest.raises(LabError, match="no answer"):
         asyncio.run(wait_for(hang, 0.2, "redis"))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20

@@ -23,7 +23,7 @@ ground = ground_of(SITE)
 def supervisorctl(ground: Ground, *arguments: str) -> str:
     program = pathlib.Path(sys.executable).with_name("supervisorctl")
     argv = [str(program), "-c", str(ground.folder / "run" / "supervisord.conf"), *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30).stdout
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300).stdout
 
 
 def listens(ground: Ground, service: str) -> bool:
@@ -35,7 +35,7 @@ def listens(ground: Ground, service: str) -> bool:
 
 
 def comes(ground: Ground, service: str) -> None:
-    ground.until(functools.partial(listens, ground, service), 15)
+    ground.until(functools.partial(listens, ground, service))
 
 
 def accepted(ground: Ground) -> int:
@@ -57,7 +57,7 @@ def test_nothing_is_traded_without_the_executor(ground: Ground) -> None:
     time.sleep(2)  # in which a market that went on would place several orders
     assert accepted(ground) == before
     supervisorctl(ground, "start", f"{SITE}:trade_executor")
-    ground.until(lambda: accepted(ground) > before, 15)
+    ground.until(lambda: accepted(ground) > before)
 
 
 def test_a_killed_process_is_started_again_by_its_supervisor(ground: Ground) -> None:

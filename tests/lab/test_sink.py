@@ -99,7 +99,7 @@ def test_what_the_service_would_refuse_is_refused(sink: Sink, path: str, body: t
 
 def test_mail_is_taken(sink: Sink) -> None:
     def send() -> None:
-        with smtplib.SMTP("127.0.0.1", sink.smtp, timeout=5) as client:
+        with smtplib.SMTP("127.0.0.1", sink.smtp, timeout=30) as client:
             client.sendmail("lab@example.com", ["ops@example.com"], "Subject: halted\r\n\r\nfox is halted\r\n")
 
     async def work(talk: Talk) -> None:

@@ -1,7 +1,7 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One lab and one controller for all tests of the playbooks."""
+"""The lab of those that need every system, and one controller. A file that needs less makes a smaller lab."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SITES = (
 )
 
 
-ground = simulator_ground.ground(*SITES, kubernetes=True, prometheus=True)
+ground = simulator_ground.ground(*SITES, kubernetes=True)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,6 @@ def controller(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Cont
 @pytest.fixture
 def _fresh(ground: Ground, controller: Controller) -> None:
     """Freshly seeded sites that trade, and nobody told anything yet."""
-    for site in SITES:
+    for site in ground.sites:
         ground.fresh(site, market=True)
     controller.forget_messages()

@@ -12,12 +12,14 @@ import pathlib
 import typing as t
 
 import pytest
+import simulator_ground
 from playing import ROOT, Controller, Played
 from simulator_ground import Ground
 from tls_proxy import tls_in_front_of
 
 SITE = "flashmm-primary"
 BOOK = "adaptive-order-book-primary"
+ground = simulator_ground.ground(SITE, "flashmm-dr", BOOK)
 STOP = ("playbooks/emergency_stop.yml", "-l", SITE)
 FLASHMM = ROOT / "collections/ansible_collections/tradeops/core/profiles/flashmm.yml"
 

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import pytest
+import simulator_ground
 from playing import Controller
 from simulator_ground import Ground
 
 pytestmark = pytest.mark.usefixtures("_fresh")
 GUARD = "playbooks/loss_guard.yml"
+ground = simulator_ground.ground("flashmm-primary", "flashmm-dr")
 
 
 def test_a_loss_within_the_limit_changes_nothing(ground: Ground, controller: Controller) -> None:

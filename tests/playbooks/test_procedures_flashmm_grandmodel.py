@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import pytest
+import simulator_ground
 from rehearsed import FLASHMM, GM, Futures, check, of, rehearsals
 
 __all__ = ["rehearsals"]  # a fixture
+ground = simulator_ground.ground(*FLASHMM, *GM, kubernetes=True)
 
 
 @pytest.mark.parametrize("name", of(FLASHMM, GM))

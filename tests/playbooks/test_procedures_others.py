@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import pytest
+import simulator_ground
 from procedure_table import COVERED
 from rehearsed import AI, BOOK, CASES, COMMANDS, PLATFORMS, SMC, Futures, check, of, rehearsals
 
 __all__ = ["rehearsals"]  # a fixture
+ground = simulator_ground.ground(*AI, *BOOK, *SMC, kubernetes=True, prometheus=True)
 
 
 def test_every_command_is_run() -> None:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import pytest
+import simulator_ground
 from playing import Controller
 from simulator_ground import Ground
 
 pytestmark = pytest.mark.usefixtures("_fresh")
 SITE = "flashmm-primary"
+ground = simulator_ground.ground(SITE)
 
 
 def test_a_second_is_refused_and_a_stop_takes_over(ground: Ground, controller: Controller) -> None:

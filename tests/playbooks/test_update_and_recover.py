@@ -8,10 +8,12 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+import simulator_ground
 from playing import Controller
 from simulator_ground import Ground
 
 SMC, FLASH = "smc-agent-primary", "flashmm-primary"
+ground = simulator_ground.ground(SMC, FLASH, kubernetes=True)
 UPDATE = ("playbooks/update.yml", "-l", SMC, "-e", f"tradeops_confirm={SMC}", "-e", "update_health_hold=0.5")
 RECOVER = ("playbooks/recover.yml", "-l", FLASH, "-e", f"tradeops_confirm={FLASH}", "-e", "recover_health_hold=0.5")
 

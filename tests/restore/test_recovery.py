@@ -136,7 +136,7 @@ def test_a_recovery_that_is_killed_is_gone_on_with(site: Site, physical: dict[st
     pattern = {"fetched": "data.restoring-*/PG_VERSION", "stopped": ".data.stopped.json", "exchanged": "data.before-*"}[
         moment
     ]
-    until(lambda: any(parent.glob(pattern)) or started.child.poll() is not None, 120)
+    until(lambda: any(parent.glob(pattern)) or started.child.poll() is not None)
     started.child.kill()
     started.child.wait()
     assert (parent / "data" / "PG_VERSION").is_file()
@@ -163,10 +163,10 @@ def stopped(site: Site, physical: dict[str, t.Any]) -> t.Iterator[t.Callable[[],
     name = physical["postgresql_server"]["service"]
 
     def stop() -> None:
-        subprocess.run([*control, "stop", name], check=True, capture_output=True, timeout=60)
+        subprocess.run([*control, "stop", name], check=True, capture_output=True, timeout=300)
 
     yield stop
-    subprocess.run([*control, "start", name], check=False, capture_output=True, timeout=60)
+    subprocess.run([*control, "start", name], check=False, capture_output=True, timeout=300)
     until(lambda: _answers(site))
 
 

@@ -44,7 +44,7 @@ def captured(site: Site, **facts: t.Any) -> tuple[Component, dict[str, bytes]]:
     """The whole server as RDB, as ``redis-cli --rdb`` gives it."""
     place, file = site.ground.server(site.name, "redis"), site.folder / "dump.rdb"
     argv = [f"{place['bin']}/redis-cli", "-h", place["host"], "-p", str(place["port"]), "--rdb", str(file)]
-    subprocess.run(argv, env={"REDISCLI_AUTH": place["password"]}, capture_output=True, check=True, timeout=60)
+    subprocess.run(argv, env={"REDISCLI_AUTH": place["password"]}, capture_output=True, check=True, timeout=300)
     with client(site, site.plan["redis_db"]) as session:
         known = {"db": site.plan["redis_db"], "keys": session.dbsize()}
     return Component("cache", "redis", "", "", "", facts=known | facts), {"dump.rdb": file.read_bytes()}

@@ -23,7 +23,7 @@ class Part(abc.ABC):
     stop_signal: t.ClassVar[signal.Signals] = signal.SIGTERM
     purge_signal: t.ClassVar[signal.Signals] = signal.SIGTERM  # when its data is thrown away afterwards
     stop_budget: t.ClassVar[float] = 5.0  # seconds until SIGKILL
-    start_budget: t.ClassVar[float] = 30.0  # seconds until it must answer
+    start_budget: t.ClassVar[float] = 90.0  # seconds until it must answer
 
     def __init__(self, folder: Folder, plan: Plan) -> None:
         self.folder = folder

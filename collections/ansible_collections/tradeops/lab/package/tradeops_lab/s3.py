@@ -45,7 +45,7 @@ class S3(Part):
     # to files by then, so a kill loses nothing; there is no use in waiting longer.
     stop_budget = 1.0
     purge_signal = signal.SIGKILL
-    start_budget = 45.0
+    start_budget = 90.0
 
     def ports(self) -> list[int]:
         return list(self.plan["s3"]["ports"].values())

@@ -82,7 +82,7 @@ ALREADY_STARTED = 60  # the code of a fault
 class Supervisor(Part):
     name = "supervisor"
     stop_budget = 30.0  # it ends the databases of sites
-    start_budget = 90.0  # its services wait for the simulator, which waits for the databases
+    start_budget = 120.0  # its services wait for the simulator, which waits for the databases
 
     @classmethod
     def wanted(cls, plan: Plan) -> bool:

@@ -55,7 +55,7 @@ class Sink(Part):
 
 class Simulator(Part):
     name = "simulator"
-    start_budget = 60.0
+    start_budget = 90.0
 
     def ports(self) -> list[int]:
         urls = [self.plan["control"], self.plan["s3"]["endpoint"]]

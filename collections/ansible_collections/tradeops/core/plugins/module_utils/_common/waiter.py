@@ -10,6 +10,8 @@ import time
 import typing as t
 
 T = t.TypeVar("T")
+# A look that has less than this (s) left cannot be answered, and would only hide what was seen before.
+_SHORTEST_LOOK = 0.1
 
 
 class Deadline:
@@ -43,7 +45,7 @@ def poll(deadline: Deadline, *, first: float = 0.05, longest: float = 0.5) -> t.
     attempt, interval = 0, first
     while True:
         yield attempt
-        if deadline.remaining <= interval:
+        if deadline.remaining <= interval + _SHORTEST_LOOK:
             return
         deadline.pause(interval)
         attempt, interval = attempt + 1, min(longest, interval * 1.6)

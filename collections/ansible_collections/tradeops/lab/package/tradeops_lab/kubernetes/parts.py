@@ -78,7 +78,7 @@ class _Server(Part):
     program: t.ClassVar[str]
     stop_signal = signal.SIGKILL
     purge_signal = signal.SIGKILL
-    start_budget = 60.0
+    start_budget = 120.0
 
     @classmethod
     def wanted(cls, plan: Plan) -> bool:

@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 AGAIN = 0.1  # s between two tries while the API server does not answer
-AT_REST = 20.0  # s that a reset gives the cluster to be at rest again
+AT_REST = 60.0  # s that a reset gives the cluster to be at rest again
 _PODS, _DEPLOYMENTS = "/api/v1/pods", "/apis/apps/v1/deployments"
 _TROUBLE = (aiohttp.ClientError, OSError, TimeoutError)
 Json = dict[str, t.Any]

@@ -65,7 +65,7 @@ def test_a_stop_takes_over_and_the_evicted_operation_never_writes_again(take: Ta
 
 def test_a_lease_ends_with_its_time_to_live(take: Take) -> None:
     take("a", ttl=0.05).acquire("halt")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while take("b").holder() is not None:
         assert time.monotonic() < deadline
     assert take("b").acquire("resume") is None
@@ -77,7 +77,7 @@ def test_a_dead_process_frees_its_lease(take: Take) -> None:
         with pytest.raises(LeaseHeld):
             take("b").acquire("resume")
         process.kill()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         # A zombie, which nobody has waited for yet, is dead, too.
         while take("b").holder() is not None:
             assert time.monotonic() < deadline
@@ -161,7 +161,7 @@ def test_a_stop_waits_for_a_stuck_lock_only_a_moment(take: Take) -> None:
         began = time.monotonic()
         with pytest.raises(LeaseHeld, match="another process has kept"):
             take("stop").acquire("halt", takeover=True)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0
 
 
 def test_only_one_of_many_gets_it(take: Take) -> None:

@@ -18,14 +18,16 @@ def test_a_deadline_counts_down_and_never_below_zero() -> None:
     assert not deadline.over
     deadline.pause(10)
     assert (deadline.remaining, bool(deadline.over)) == (0.0, True)
-    assert 0.05 <= deadline.elapsed < 1.0
+    assert 0.05 <= deadline.elapsed < 5.0
 
 
 def test_poll_looks_at_least_once_and_not_past_the_end() -> None:
     assert list(poll(Deadline(0.0))) == [0]
     began = time.monotonic()
-    assert len(list(poll(Deadline(0.2), first=0.01, longest=0.05))) >= 4
-    assert time.monotonic() - began < 0.3
+    left = [deadline.remaining for deadline in [Deadline(1.0)] for _attempt in poll(deadline, first=0.01, longest=0.05)]
+    assert len(left) >= 4
+    assert all(left), "the last look has time to be answered"
+    assert time.monotonic() - began < 5.0
 
 
 @pytest.mark.parametrize(("enough", "met"), [(3, True), (10_000, False)])

@@ -38,8 +38,8 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_STANDS", 0.05)
     for paused in (run, site):
         monkeypatch.setattr(paused, "_PAUSE", 0.02)
-    monkeypatch.setattr(run, "_LANDING", 0.08)
-    monkeypatch.setattr(trading, "_FIRST_LOOK", 0.2)
+    monkeypatch.setattr(run, "_LANDING", 0.5)
+    monkeypatch.setattr(trading, "_FIRST_LOOK", 0.5)
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def do(platform: Platform, tmp_path: pathlib.Path) -> Do:
             "profile_text": PROFILE,
             "urls": {"api": platform.url},
             "secrets": SECRETS,
-            "wait_timeout": 3.0,
-            "request_timeout": 0.4,
+            "wait_timeout": 10.0,
+            "request_timeout": 2.0,
             "lease_dir": str(tmp_path / "leases"),
         }
         spec = VERBS[verb].spec

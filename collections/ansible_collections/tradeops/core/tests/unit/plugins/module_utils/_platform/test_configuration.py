@@ -70,7 +70,7 @@ def test_a_valid_configuration_is_only_read(do: Do, platform: Platform) -> None:
 
 def test_a_platform_that_says_yes_and_keeps_the_old_value_is_unproven(do: Do, platform: Platform) -> None:
     platform.fault("lie", "PUT", "/settings/timeout")
-    result = apply(do, {"level": "DEBUG", "timeout": 30}, wait_timeout=0.4)
+    result = apply(do, {"level": "DEBUG", "timeout": 30}, wait_timeout=1.0)
     assert (result["result"], result["changed"]) == ("unproven", True)
     assert "timeout is 10.0, not 30.0" in result["msg"]
     assert {item["id"]: item["result"] for item in result["proof"]["objects"]} == {

@@ -78,7 +78,7 @@ def test_what_is_not_seen_is_not_proven(
             platform.fault("answer", method, path, status=409, body={"error": "locked"})
         else:
             platform.fault(kind, method, path)
-    result = do(verb, wait_timeout=0.25, request_timeout=0.06, **wish)
+    result = do(verb, wait_timeout=1.0, request_timeout=0.3, **wish)
     assert (result["result"], result["changed"]) == (word, changed), result["msg"]
     assert kind != "refusal" or "locked" in result["msg"]
 
@@ -123,7 +123,7 @@ def test_a_wrong_wish_is_refused(do: Do, platform: Platform, verb: str, wish: di
 
 def test_one_refused_of_two_is_told(do: Do, platform: Platform) -> None:
     platform.fault("answer", "PUT", "/limits/size", status=409, body={"error": "frozen"})
-    result = do("risk_limits", limits={"size": 500, "loss": -100}, wait_timeout=1.0)
+    result = do("risk_limits", limits={"size": 500, "loss": -100}, wait_timeout=1.5)
     assert (result["result"], result["changed"]) == ("refused", True)
     assert result["after"] == {"size": 1000.0, "loss": -100.0}
     assert "size is 1000.0, not 500.0" in result["msg"]
@@ -154,7 +154,7 @@ def test_the_rounding_of_a_platform_is_no_difference(do: Do, platform: Platform)
 def test_one_pair_told_twice_and_differently_is_unknown(do: Do, platform: Platform) -> None:
     rows = [{"pair": "BTC", "open": True}, {"pair": "BTC", "open": False}]
     platform.fault("answer", "GET", "/breakers", status=200, body=rows)
-    result = do("circuit_breaker", state="open", all=True, wait_timeout=0.4)
+    result = do("circuit_breaker", state="open", all=True, wait_timeout=1.0)
     assert (result["result"], result["before"]) == ("unproven", {"BTC": "unknown"})
 
 
@@ -190,7 +190,7 @@ def test_maintenance_waits_for_the_drain(do: Do, platform: Platform) -> None:
 @pytest.mark.parametrize("in_flight", [2, None, "many", False, float("nan")])
 def test_what_is_still_in_flight_or_not_known_is_not_drained(do: Do, platform: Platform, in_flight: t.Any) -> None:
     platform.in_flight, platform.drains = in_flight, False
-    result = do("maintenance_mode", state="enabled", wait_timeout=0.15)
+    result = do("maintenance_mode", state="enabled", wait_timeout=0.6)
     assert (result["result"], result["changed"]) == ("unproven", True)
     assert "still in flight" in result["msg"]
     assert do("maintenance_mode", state="enabled", drain=False)["result"] == "unchanged"
@@ -199,7 +199,7 @@ def test_what_is_still_in_flight_or_not_known_is_not_drained(do: Do, platform: P
 @pytest.mark.parametrize("state", ["enabled", "disabled"])
 def test_from_a_mode_that_cannot_be_read_nothing_is_changed(do: Do, platform: Platform, state: str) -> None:
     platform.mode = "odd"
-    result = do("maintenance_mode", state=state, wait_timeout=0.4)
+    result = do("maintenance_mode", state=state, wait_timeout=1.0)
     assert (result["result"], platform.writes) == ("unproven", [])
     assert "the value 'odd' has no meaning" in result["msg"]
 
@@ -246,7 +246,7 @@ def test_a_zero_and_a_null_are_disarmed(do: Do, platform: Platform, left: t.Any,
 @pytest.mark.parametrize("body", [{}, {"error": "try later"}, [], None])
 def test_a_key_that_is_missing_is_not_disarmed(do: Do, platform: Platform, body: t.Any) -> None:
     platform.fault("answer", "GET", "/switch", status=200, body=body)
-    result = do("dead_man_switch", state="disarmed", wait_timeout=0.15)
+    result = do("dead_man_switch", state="disarmed", wait_timeout=0.6)
     assert (result["result"], result["after"]) == ("unproven", {"seconds_left": "unknown"})
 
 

@@ -144,7 +144,7 @@ def test_a_controller_that_is_down_does_not_make_a_stop(pods: Do, cluster: Clust
 
 def test_pods_on_their_way_out_still_run(pods: Do, cluster: Cluster) -> None:
     cluster.lingering = 10**6
-    result = pods("trading_state", state="halted", wait_timeout=0.6)
+    result = pods("trading_state", state="halted", wait_timeout=1.0)
     assert result["result"] == "unproven"
     assert "brain 0 of 0 ready, 2 pods more still run" in result["msg"]
     cluster.lingering = 3
@@ -177,14 +177,14 @@ def test_a_conflict_is_sent_again(pods: Do, cluster: Cluster) -> None:
 def test_what_may_not_be_scaled_is_told_and_the_rest_is_scaled(pods: Do, cluster: Cluster) -> None:
     body = {"kind": "Status", "reason": "Forbidden", "message": "deployments hands is forbidden"}
     cluster.fault("answer", "PATCH", "*/hands/scale", status=403, body=body)
-    result = pods("trading_state", state="halted", wait_timeout=0.8)
+    result = pods("trading_state", state="halted", wait_timeout=1.0)
     assert (result["result"], cluster.numbers()) == ("unproven", {"brain": 0, "hands": 3, "other": 1})
     assert "answered 403: deployments hands is forbidden" in result["msg"]
 
 
 def test_orders_that_enter_all_the_same_are_seen(pods: Do, platform: Platform) -> None:
     platform.entering = True
-    result = pods("trading_state", state="halted", wait_timeout=0.8)
+    result = pods("trading_state", state="halted", wait_timeout=1.0)
     assert result["result"] == "unproven"
     assert "the witness moved" in result["msg"]
 

@@ -132,20 +132,20 @@ def test_an_order_that_is_refused_is_told(do: Do, platform: Platform, profile: s
 
 def test_an_order_that_the_venue_still_has_is_open(do: Do, platform: Platform) -> None:
     platform.venue_orders["o9"] = platform.venue_orders["o1"] | {"id": "o9"}
-    result = do("open_orders", all=True, wait_timeout=1.0)
+    result = do("open_orders", all=True, wait_timeout=1.5)
     assert (result["result"], result["after"]) == ("unproven", {"open_orders": 1})
     assert fates(result)["o9"] == ("not cancelled", "the venue lists it as open")
 
 
 def test_a_venue_that_cannot_tell_the_scope_is_asked_about_the_same_orders(do: Do, platform: Platform) -> None:
     platform.fault("lie", "DELETE", "/orders/o2")
-    result = do("open_orders", scope={"strategy": "s0"}, wait_timeout=0.4)
+    result = do("open_orders", scope={"strategy": "s0"}, wait_timeout=1.0)
     assert (result["result"], result["after"]) == ("unproven", {"open_orders": 1})
 
 
 def test_a_platform_that_dies_on_the_way_tells_what_became_of_each(do: Do, platform: Platform) -> None:
     platform.fault("hang", "DELETE", "/orders/o3")
-    result = do("open_orders", all=True, profile_text=ONE_BY_ONE, wait_timeout=1.0, request_timeout=0.1)
+    result = do("open_orders", all=True, profile_text=ONE_BY_ONE, wait_timeout=1.5, request_timeout=0.3)
     assert result["result"] == "unproven"
     assert platform.writes.count("DELETE /orders/o3") == 1
     assert fates(result)["o1"] == ("cancelled", "")
@@ -153,7 +153,7 @@ def test_a_platform_that_dies_on_the_way_tells_what_became_of_each(do: Do, platf
 
 def test_orders_that_cannot_be_read_back_are_unproven(do: Do, platform: Platform) -> None:
     platform.fault("error_before", "GET", "/orders", skip=1)
-    result = do("open_orders", all=True, wait_timeout=0.4)
+    result = do("open_orders", all=True, wait_timeout=1.0)
     assert (result["result"], result["changed"]) == ("unproven", True)
     assert "cannot be read back" in result["msg"]
 
@@ -226,7 +226,7 @@ def test_an_answer_that_means_empty_is_empty(do: Do, platform: Platform) -> None
 
 def test_an_order_without_an_id_is_not_cancelled_by_one(do: Do, platform: Platform) -> None:
     platform.orders = {"x": {"id": None, "symbol": "BTC", "account": "a1", "strategy": "s1"}}
-    result = do("open_orders", all=True, profile_text=ONE_BY_ONE, wait_timeout=0.4)
+    result = do("open_orders", all=True, profile_text=ONE_BY_ONE, wait_timeout=1.0)
     assert platform.writes == []
     assert fates(result)["(no id) 1"] == ("not cancelled", "the platform gives it no id")
     assert result["failed"] is True
@@ -256,7 +256,7 @@ def test_a_quantity_that_is_no_number_is_held(do: Do, platform: Platform, quanti
     row = {"symbol": "BTC", "account": "a1", "quantity": quantity}
     platform.positions, platform.venue_positions = [row], []
     platform.fault("lie", "POST", "/positions/flatten")
-    result = do("open_positions", all=True, wait_timeout=0.12)
+    result = do("open_positions", all=True, wait_timeout=0.6)
     assert (result["result"], result["before"]) == ("unproven", {"positions": {"BTC": "no number"}})
     assert "limits.max_quantity" in do("open_positions", all=True, limits={"max_quantity": 1e9})["msg"]
 
@@ -265,7 +265,7 @@ def test_a_second_account_does_not_hide_the_first(do: Do, platform: Platform) ->
     rows = [{"symbol": "BTC", "account": account, "quantity": q} for account, q in (("a1", 1), ("a2", 0), ("a3", -1))]
     platform.positions, platform.venue_positions = rows, []
     platform.fault("lie", "POST", "/positions/flatten")
-    result = do("open_positions", all=True, wait_timeout=0.12)
+    result = do("open_positions", all=True, wait_timeout=0.6)
     assert (result["result"], result["before"]) == ("unproven", {"positions": {"BTC": "1, -1"}})
     assert "1 positions are still held" in result["msg"]
 
@@ -308,7 +308,7 @@ def test_a_market_that_is_not_known_to_be_open_defers(do: Do, platform: Platform
 def test_a_position_of_the_venue_alone_is_held(do: Do, platform: Platform) -> None:
     platform.fault("answer", "POST", "/positions/flatten", status=200, body={})
     platform.positions = []
-    result = do("open_positions", all=True, wait_timeout=0.4)
+    result = do("open_positions", all=True, wait_timeout=1.0)
     assert (result["result"], platform.writes) == ("unproven", [])
     assert result["after"] == {"positions": {"BTC": 1.5, "ETH": -2.0}}
 

@@ -157,10 +157,10 @@ def test_a_level_that_the_platform_names_otherwise_is_said(do: Do, platform: Pla
 def test_a_stop_is_sent_when_no_state_can_be_read(do: Do, platform: Platform, kind: str) -> None:
     platform.fault(kind, "GET")
     began = time.monotonic()
-    result = do("trading_state", state="halted", wait_timeout=0.4)
-    assert time.monotonic() - began < 1.6
+    result = do("trading_state", state="halted", wait_timeout=1.0)
+    assert time.monotonic() - began < 5.0
     assert platform.calls[:2] == ["GET /status", "POST /halt"]
-    assert platform.requests[1].at - platform.requests[0].at < 0.6
+    assert platform.requests[1].at - platform.requests[0].at < 0.95
     assert (result["result"], platform.state) == ("unproven", "HALT")
     assert "the trading state is unknown" in result["msg"]
 
@@ -174,7 +174,7 @@ def test_a_hung_read_then_a_proof_is_proven(do: Do, platform: Platform) -> None:
 
 def test_the_orders_are_cancelled_unseen_when_they_cannot_be_listed(do: Do, platform: Platform) -> None:
     platform.fault("error_before", "GET", "/orders")
-    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=0.4)
+    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=1.0)
     assert platform.writes[:2] == ["POST /halt", "DELETE /orders"]
     assert platform.orders == {}
     assert result["result"] == "unproven"
@@ -207,7 +207,7 @@ def test_a_stop_of_a_state_that_has_no_meaning_is_blind(do: Do, platform: Platfo
 
 def test_a_halt_that_is_only_claimed_is_contradicted_and_ordered_again(do: Do, platform: Platform) -> None:
     platform.state, platform.entering = "HALT", True
-    result = do("trading_state", state="halted", wait_timeout=0.4)
+    result = do("trading_state", state="halted", wait_timeout=1.0)
     assert platform.writes == ["POST /halt"]
     assert result["result"] == "unproven"
     assert "orders still enter (the witness moved)" in result["msg"]
@@ -232,23 +232,23 @@ def test_a_contradiction_without_a_safe_order_is_unproven(do: Do, platform: Plat
 @pytest.mark.parametrize("marker", [None, float("nan")])
 def test_a_missing_marker_is_no_quiet_witness(do: Do, platform: Platform, marker: t.Any) -> None:
     platform.accepted = marker
-    result = do("trading_state", state="halted", wait_timeout=0.5)
+    result = do("trading_state", state="halted", wait_timeout=1.0)
     assert result["result"] == "unproven"
     assert "the witness cannot be read" in result["msg"]
     platform.state = "HALT"
-    assert do("trading_state", state="halted", wait_timeout=0.2)["result"] == "unproven"
+    assert do("trading_state", state="halted", wait_timeout=1.0)["result"] == "unproven"
 
 
 def test_a_witness_that_hangs_is_no_quiet_witness(do: Do, platform: Platform) -> None:
     platform.fault("hang", path="/metrics")
-    result = do("trading_state", state="halted", wait_timeout=0.4)
+    result = do("trading_state", state="halted", wait_timeout=1.0)
     assert result["result"] == "unproven"
     assert platform.writes == ["POST /halt"]
 
 
 def test_the_quiet_time_is_not_cut_short_by_the_budget(do: Do, platform: Platform) -> None:
     text = PROFILE.replace("quiet: 0.02", "quiet: 30")
-    assert do("trading_state", state="halted", profile_text=text, wait_timeout=0.4)["result"] == "unproven"
+    assert do("trading_state", state="halted", profile_text=text, wait_timeout=1.0)["result"] == "unproven"
 
 
 def test_without_a_witness_the_result_says_so(do: Do, platform: Platform) -> None:
@@ -269,14 +269,14 @@ def test_orders_that_are_opened_again_are_cancelled_again(do: Do, platform: Plat
 
 def test_orders_that_always_come_back_are_unproven(do: Do, platform: Platform) -> None:
     platform.fault("reopen", times=1000, seconds=0.02)
-    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=0.6)
+    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=1.0)
     assert result["result"] == "unproven"
     assert platform.writes.count("DELETE /orders") <= 12
 
 
 def test_an_order_that_only_the_venue_knows_is_not_halted_away(do: Do, platform: Platform) -> None:
     platform.venue_orders["x"] = {"id": None, "symbol": "BTC"}
-    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=1.0)
+    result = do("trading_state", state="halted", cancel_orders=True, wait_timeout=1.5)
     assert result["result"] == "unproven"
     assert "1 are open that were not listed" in result["msg"]
     assert [item["id"] for item in result["proof"]["objects"] if item["result"] == "not cancelled"] == ["(no id) 1"]
@@ -284,7 +284,7 @@ def test_an_order_that_only_the_venue_knows_is_not_halted_away(do: Do, platform:
 
 def test_a_position_that_only_the_venue_knows_is_not_flat(do: Do, platform: Platform) -> None:
     platform.positions = []
-    result = do("trading_state", state="flat", wait_timeout=1.0)
+    result = do("trading_state", state="flat", wait_timeout=1.5)
     assert result["result"] == "unproven"
     assert "2 positions are still held" in result["msg"]
 
@@ -301,7 +301,7 @@ def test_a_halt_that_ends_while_it_is_looked_at_is_ordered(do: Do, platform: Pla
 
 def test_the_last_step_is_sent_also_when_the_ones_before_used_up_their_time(do: Do, platform: Platform) -> None:
     platform.fault("lie", "DELETE", "/orders")
-    result = do("trading_state", state="halted", cancel_orders=True, profile_text=STOPS_LAST, wait_timeout=0.8)
+    result = do("trading_state", state="halted", cancel_orders=True, profile_text=STOPS_LAST, wait_timeout=1.0)
     assert (result["result"], platform.state, platform.writes[-1]) == ("unproven", "STOP", "POST /stop")
     assert "5 of 5 are still open" in result["msg"]
 
@@ -340,7 +340,7 @@ def test_no_way_is_told(do: Do, platform: Platform) -> None:
 def test_a_failed_resume_is_not_taken_for_the_halt_that_satisfies_reducing(do: Do, platform: Platform) -> None:
     platform.state = "HALT"
     platform.fault("error_before", path="/reduce", times=1)
-    result = do("trading_state", state="reducing", exact=True, wait_timeout=0.6)
+    result = do("trading_state", state="reducing", exact=True, wait_timeout=1.0)
     assert platform.writes == ["POST /reduce"]
     assert result["result"] == "unproven"
     assert "it was not sent again" in result["msg"]

@@ -36,7 +36,7 @@ def work(do: Do, cluster: Cluster) -> Do:
             "secrets": {**SECRETS, "kubernetes_token": TOKEN},
             "namespace": NAMESPACE,
             "workloads": FACTS,
-            "wait_timeout": 3.0,
+            "wait_timeout": 10.0,
             "patience": 0.3,
         }
         return do("workloads", state=state, **(given | options))
@@ -96,7 +96,7 @@ def test_a_stop_goes_down_the_stages_and_a_start_up_to_what_was_there(work: Do, 
 
 def test_a_stage_is_proven_before_the_next_begins(work: Do, cluster: Cluster) -> None:
     cluster.lingering = 10**6
-    result = work("stopped", wait_timeout=1.0)
+    result = work("stopped", wait_timeout=1.5)
     assert result["result"] == "unproven"
     assert cluster.numbers() == {"data": 3, "brain": 0, "hands": 0}
     assert "brain 0 of 0 ready, 2 pods more still run after" in result["msg"]
@@ -106,9 +106,9 @@ def test_a_stage_is_proven_before_the_next_begins(work: Do, cluster: Cluster) ->
 
 def test_the_budget_of_a_workload_goes_before_that_of_all(work: Do, cluster: Cluster) -> None:
     cluster.dead = True
-    result = work("stopped", workloads=[{"name": "data", "budget": 0.4}], wait_timeout=30.0)
+    result = work("stopped", workloads=[{"name": "data", "budget": 1.5}], wait_timeout=60.0)
     assert result["result"] == "unproven"
-    assert result["proof"]["elapsed"] < 5
+    assert result["proof"]["elapsed"] < 30
     assert "its controller has not acted on it yet" in result["msg"]
 
 
@@ -143,7 +143,7 @@ def test_deleted_pods_are_gone_by_their_uid(work: Do, cluster: Cluster) -> None:
 
 def test_pods_that_cannot_be_deleted_are_told(work: Do, cluster: Cluster) -> None:
     cluster.fault("lie", "DELETE", "*")
-    result = work("deleted", names=["brain"], wait_timeout=0.6)
+    result = work("deleted", names=["brain"], wait_timeout=1.5)
     assert result["result"] == "unproven"
     assert "brain: 2 of 2 pods are still there" in result["msg"]
 
@@ -153,7 +153,7 @@ def test_what_does_not_get_better_is_given_up_early_and_says_why(work: Do, clust
     cluster.trouble["hands"] = reason
     result = work("scaled", names=["hands"], replicas={"hands": 6}, wait_timeout=60.0)
     assert (result["result"], result["changed"]) == ("unproven", True)
-    assert result["proof"]["elapsed"] < 10
+    assert result["proof"]["elapsed"] < 30
     assert f"{reason}, 3 restarts (hands does not start)" in result["msg"]
     assert "hands 4 of 6 ready" in result["msg"]
 
@@ -164,7 +164,7 @@ def test_a_quota_that_is_used_up_is_told(work: Do, cluster: Cluster) -> None:
     cluster.trouble["hands"] = "ContainerCreating"
     result = work("scaled", names=["hands"], replicas={"hands": 6}, wait_timeout=60.0)
     assert "FailedCreate (exceeded quota: pods)" in result["msg"]
-    assert result["proof"]["elapsed"] < 10
+    assert result["proof"]["elapsed"] < 30
 
 
 def test_pods_that_are_only_slow_have_their_time(work: Do, cluster: Cluster) -> None:
@@ -175,7 +175,7 @@ def test_pods_that_are_only_slow_have_their_time(work: Do, cluster: Cluster) -> 
 @pytest.mark.parametrize("kind", ["hang", "reset", "reset_after", "error_after"])
 def test_a_write_of_unknown_fate_is_read_back(work: Do, cluster: Cluster, kind: str) -> None:
     cluster.fault(kind, "PATCH", "*/hands", times=1)
-    result = work("stopped", wait_timeout=6.0)
+    result = work("stopped", wait_timeout=15.0)
     assert result["result"] == "proven", result["msg"]
     assert cluster.numbers()["hands"] == 0
 
@@ -194,14 +194,14 @@ def test_lists_that_fail_for_a_while_do_not_end_the_wait(work: Do, cluster: Clus
 
 def test_a_cluster_that_goes_away_is_not_proven(work: Do, cluster: Cluster) -> None:
     cluster.fault("reset", "GET", "*", skip=2)
-    result = work("stopped", wait_timeout=1.0)
+    result = work("stopped", wait_timeout=1.5)
     assert result["result"] == "unproven"
     assert "the cluster cannot be read: GET" in result["msg"]
 
 
 def test_a_cluster_that_is_gone_is_unreachable(work: Do, cluster: Cluster) -> None:
     cluster.fault("reset")
-    result = work("stopped", wait_timeout=1.0)
+    result = work("stopped", wait_timeout=1.5)
     assert (result["result"], result["changed"]) == ("unreachable", False)
 
 

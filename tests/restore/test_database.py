@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
+import subprocess
 import threading
 import typing as t
 
@@ -21,9 +22,55 @@ from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest imp
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Refused
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts import logical
 
+# Some megabytes that cannot be compressed.
+FILLER = "SELECT n, gen_random_uuid() AS one, gen_random_uuid() AS other FROM generate_series(1, 150000) AS n"
+LARGE = 424242
+SCHEMA = f"""
+CREATE SCHEMA rich;
+CREATE TYPE rich.side AS ENUM ('buy', 'sell');
+CREATE FUNCTION rich.half(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT n / 2';
+CREATE TABLE rich.venues (name text PRIMARY KEY, CHECK (name <> ''));
+CREATE TABLE rich.orders (id serial PRIMARY KEY, venue text NOT NULL REFERENCES rich.venues, side rich.side DEFAULT 'buy',
+    amount int NOT NULL, doubled int GENERATED ALWAYS AS (amount * 2) STORED);
+CREATE TABLE rich.ticks (at date NOT NULL, venue text, price int) PARTITION BY RANGE (at);
+CREATE TABLE rich.ticks_2025 PARTITION OF rich.ticks FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE rich.ticks_2026 PARTITION OF rich.ticks FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+INSERT INTO rich.venues VALUES ('north'), ('south');
+INSERT INTO rich.orders (venue, amount) SELECT (ARRAY['north', 'south'])[1 + n % 2], 60 + 5 * (n % 2) FROM generate_series(1, 40) AS n;
+UPDATE rich.orders SET amount = CASE venue WHEN 'north' THEN 75 ELSE 80 END;
+INSERT INTO rich.ticks SELECT date '2025-06-01' + n * 10, 'north', n FROM generate_series(1, 50) AS n;
+CREATE INDEX half_amount ON rich.orders (rich.half(amount)) WHERE side = 'buy';
+CREATE INDEX ON rich.ticks (at, venue);
+CREATE STATISTICS rich.together ON venue, side FROM rich.orders;
+CREATE MATERIALIZED VIEW rich.totals AS SELECT venue, sum(amount) AS total FROM rich.orders GROUP BY venue;
+CREATE UNIQUE INDEX ON rich.totals (venue);
+CREATE VIEW rich.north AS SELECT * FROM rich.orders WHERE venue = 'north';
+CREATE RULE nothing AS ON DELETE TO rich.venues DO INSTEAD NOTHING;
+CREATE FUNCTION rich.noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$not while it is loaded$$; END';
+CREATE TRIGGER noted BEFORE INSERT ON rich.orders FOR EACH ROW EXECUTE FUNCTION rich.noted();
+ALTER TABLE rich.orders ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON rich.orders USING (venue = current_user);
+COMMENT ON TABLE rich.orders IS 'what was sent';
+COMMENT ON INDEX rich.half_amount IS 'for looks';
+COMMENT ON CONSTRAINT orders_venue_fkey ON rich.orders IS 'known ones only';
+GRANT SELECT, INSERT ON rich.orders TO pg_monitor;
+GRANT SELECT (total) ON rich.totals TO PUBLIC;
+ALTER DEFAULT PRIVILEGES IN SCHEMA rich GRANT SELECT ON TABLES TO pg_monitor;
+REVOKE INSERT, UPDATE, REFERENCES ON rich.venues, rich.orders FROM CURRENT_USER;
+REVOKE EXECUTE ON FUNCTION rich.half(int) FROM PUBLIC;
+SELECT lo_from_bytea({LARGE}, 'large');
+GRANT SELECT ON LARGE OBJECT {LARGE} TO pg_monitor;
+"""
 LOST = "DELETE FROM trades WHERE id IN (SELECT id FROM trades ORDER BY id LIMIT 20)"
 
 
+@pytest.fixture(params=["loaded while it is read", "loaded from a file"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to load a dump, whatever this machine would take."""
+    monkeypatch.setattr(logical, "in_one_pass", lambda _rows, **_given: request.param == "loaded while it is read")
+
+
+@pytest.mark.usefixtures("way")
 def test_a_database_comes_back_to_the_row_and_the_old_one_is_kept(site: Site) -> None:
     wanted = site.fingerprint()
     made = site.store.put(site.captured())
@@ -42,6 +89,17 @@ def test_a_database_comes_back_to_the_row_and_the_old_one_is_kept(site: Site) ->
     assert site.fingerprint() == wanted
     assert site.databases() == [site.database, f"{site.database}_before_{made}"]
     assert site.fingerprint(f"{site.database}_before_{made}") == lost
+
+
+def _flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def _contents(site: Site, dump: bytes) -> bytes:
+    """A dump as text, without what is another one in each."""
+    tool = f"{site.server['bin']}/pg_restore"
+    done = subprocess.run([tool, "--file=-"], input=dump, capture_output=True, check=True, timeout=60)
+    return b"\n".join(line for line in done.stdout.split(b"\n") if not line.startswith((b"--", b"\\")))
 
 
 @pytest.mark.parametrize("damage", ["flipped", "short", "missing", "swapped", "edited", "unsigned", "key"])
@@ -72,6 +130,57 @@ def test_what_is_damaged_is_refused_and_nothing_is_touched(site: Site, damage: s
         assert (result["result"], result["failed"], result["changed"]) == ("refused", True, False)
         assert SITE in result["msg"] and made in result["msg"]
     assert site.everything() == before
+
+
+@pytest.mark.parametrize("damage", ["middle", "end", "key"])
+def test_what_is_damaged_behind_the_contents_is_told_as_that_while_it_is_loaded(site: Site, damage: str) -> None:
+    """It lies beyond what is read for a look at the contents, and pg_restore fails of it as well."""
+    with site.session() as session:
+        session.execute(f"CREATE TABLE filler AS {FILLER}")
+    try:
+        made = site.store.put(site.captured())
+        dump = site.store.file(made, "database/database.dump.zst.age")
+        stored = dump.read_bytes()
+        place = {"middle": len(stored) * 3 // 4, "end": len(stored) - 1, "key": 0}[damage]
+        assert len(stored) > 4 << 20
+        before = site.everything()
+        if damage != "key":
+            dump.write_bytes(_flipped(stored, place))
+        other = {"backup_identity": str(pyrage.x25519.Identity.generate())}
+        result = site.restore(id=made, secrets=other if damage == "key" else {})
+        assert (result["result"], result["changed"]) == ("refused", False)
+        wanted = "no identity opens" if damage == "key" else "database.dump.zst.age in the store local is damaged"
+        assert wanted in result["msg"] and "pg_restore" not in result["msg"], result["msg"]
+        assert site.everything() == before
+        dump.write_bytes(stored)
+        assert site.restore()["result"] == "proven"
+        assert site.everything()[1] == before[1]
+    finally:
+        with site.session() as session:
+            session.execute("DROP TABLE filler")
+
+
+@pytest.mark.usefixtures("way")
+def test_everything_that_a_schema_can_have_comes_back_as_it_was(site: Site) -> None:
+    """Also what only works in the order that pg_restore keeps: an owner who may not write into a table any more."""
+    with site.session() as session:
+        session.execute(SCHEMA)
+    try:
+        wanted = site.dump("--schema=rich", "--schema-only"), site.fingerprint()
+        made = site.store.put(site.captured())
+        with site.session() as session:
+            session.execute("DROP SCHEMA rich CASCADE")
+        result = site.restore(jobs=4)
+        assert result["result"] == "proven", result["msg"]
+        assert _contents(site, site.dump("--schema=rich", "--schema-only")) == _contents(site, wanted[0])
+        assert site.fingerprint() == wanted[1]
+        assert site.rows("SELECT total FROM rich.totals ORDER BY 1") == [(1500,), (1600,)]
+        assert site.rows("SELECT nextval('rich.orders_id_seq')") == [(41,)]
+        assert site.rows(f"SELECT convert_from(lo_get({LARGE}), 'UTF8')") == [("large",)]
+        site.take_back(made)
+    finally:
+        with site.session() as session:
+            session.execute(f"DROP SCHEMA IF EXISTS rich CASCADE; SELECT lo_unlink({LARGE})")
 
 
 def test_a_site_that_trades_is_refused_and_so_is_one_of_which_that_is_unknown(site: Site, ground: Ground) -> None:
@@ -166,6 +275,17 @@ def test_roles_that_the_server_lacks_are_named_before_anything_is_done(site: Sit
             session.execute(f"ALTER ROLE {user} CREATEROLE")
         planned = site.restore(check_mode=True, id=made["backup_id"])
         assert planned["plan"][0]["roles"] == people and site.everything() == before
+        # A dump that is damaged at its very end leaves no role behind, either.
+        dump = site.store.file(made["backup_id"], "database/database.dump.zst.age")
+        stored = dump.read_bytes()
+        dump.write_bytes(_flipped(stored, len(stored) - 1))
+        refused = site.restore(id=made["backup_id"])
+        assert refused["result"] == "refused" and "dump.zst.age in the store local is damaged" in refused["msg"], (
+            refused
+        )
+        known = {row[0] for row in site.rows("SELECT rolname FROM pg_roles")}
+        assert site.everything() == before and not known & set(people)
+        dump.write_bytes(stored)
         result = site.restore(id=made["backup_id"])
         assert result["result"] == "proven", result["msg"]
         assert any("made as NOLOGIN, without a password" in note for note in result["notes"])

@@ -15,7 +15,8 @@ description:
     would leave its folder.
   - A site that trades is refused, and so is one of which that cannot be read. Halt it with
     M(tradeops.core.trading_state). A site of which no pod runs counts as stopped.
-  - Everything that is needed is read and every hash compared before anything is touched.
+  - Everything that is needed is read and every hash compared before anything is touched. Only a dump may be loaded
+    beside while it is read, and then its hashes are compared before it is put in place.
   - A database is restored into one beside and compared with the rows and checksums of the manifest. Then both are
     renamed in one transaction.
   - A Redis is loaded by a scratch server, moved into a spare database, compared, and swapped in with C(SWAPDB). The
@@ -75,7 +76,10 @@ options:
     type: dict
     default: {}
   jobs:
-    description: How many tables and indexes are restored at the same time.
+    description:
+      - How many tables and indexes are restored at the same time.
+      - The rows are loaded by one job, while the dump is read, where that is faster. One table may have most of them,
+        or there may be no processors for more. Indexes and constraints have all the jobs.
     type: int
     default: 2
   force:

@@ -48,7 +48,7 @@ class Back:
     stack: contextlib.ExitStack
     tell: t.Callable[[str], None]
 
-    def read(self, artefact: Artefact) -> t.Iterator[bytes]:
+    def read(self, artefact: Artefact) -> t.Generator[bytes, None, None]:
         """Give the plain bytes of an artefact. Raises Damaged at their end unless they are the ones captured."""
         with Reading(self.store, self.base, artefact, self.identities) as reading:
             yield from reading
@@ -91,6 +91,9 @@ class Part(t.Protocol):
 
     def wanted(self) -> list[Artefact]:
         """Name the artefacts that have to lie on disk."""
+
+    def streamed(self) -> list[Artefact]:
+        """Name the artefacts that are read, with every hash compared, while they are restored beside."""
 
     def inspect(self) -> list[str]:
         """Look at what was fetched; return why it cannot be restored here."""

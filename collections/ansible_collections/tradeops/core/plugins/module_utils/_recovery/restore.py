@@ -123,10 +123,15 @@ def _plan(run: Run, back: Back, chosen: t.Sequence[Component], parts: t.Sequence
 
 
 def _read_all(run: Run, back: Back, parts: t.Sequence[Part]) -> None:
-    """Read everything that is needed and compare every hash, before anything is touched. Raises Damaged, Refused."""
+    """Read everything that is needed and compare every hash, before anything is touched. Raises Damaged, Refused.
+
+    What is restored while it is read has its hashes compared then, before the switch.
+    """
     for part in parts:
-        wanted = part.wanted()
+        wanted, later = part.wanted(), [] if run.gate.check_mode else part.streamed()
         for artefact in part.component.artefacts:
+            if artefact in later:
+                continue
             back.progress(f"reading {artefact.name}, {artefact.stored.size / 1e6:.1f} MB")
             try:
                 if artefact in wanted:

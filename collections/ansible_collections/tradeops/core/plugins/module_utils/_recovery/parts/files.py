@@ -78,6 +78,9 @@ class Files:
             raise Damaged(f"{self.component.name} of {self.back.set_id} has no {ARCHIVE}. Nothing was touched.")
         return found
 
+    def streamed(self) -> list[Artefact]:
+        return []
+
     def inspect(self) -> list[str]:
         """Every member belongs to one of the sources, and is a file, a folder or a link that stays there."""
         problems: list[str] = []

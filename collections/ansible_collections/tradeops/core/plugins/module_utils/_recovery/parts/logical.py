@@ -10,9 +10,10 @@ The database of before keeps its content under another name; nothing is ever res
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import os
 import pathlib
-import re
 import threading
 import typing as t
 
@@ -24,6 +25,7 @@ from ..._common.outcome import Object
 from ..._common.waiter import Deadline, poll
 from ..._database.server import library
 from ..back import Back, room_of
+from ..dump import Dump, in_one_pass, owners
 from ..plan import Room, Target, roles_made, roles_refused
 from ..roles import Roles
 
@@ -68,8 +70,6 @@ _GRANTS = """
         a.privilege_type AS privilege, a.is_grantable AS grantable
     FROM pg_catalog.pg_database AS d, pg_catalog.aclexplode(d.datacl) AS a WHERE d.oid = %(oid)s
 """
-# ``123; 1259 16385 TABLE public orders tradeops`` of pg_restore --list
-_OWNED = re.compile(r"^\d+; \d+ \d+ .* (\S+)$")
 
 
 class Logical:
@@ -83,6 +83,12 @@ class Logical:
         self.beside = shortened(f"{self.prefix}{back.set_id}")
         self.before = ""
         self.roles = Roles(back, component)
+        self.hooked = "timescaledb" in component.facts.get("extensions", {})
+        self.one_pass = in_one_pass(
+            component.facts.get("rows") or {},
+            jobs=1 if self.hooked else back.given["jobs"],
+            processors=len(os.sched_getaffinity(0)) if _is_here(back.given["postgresql"]["host"]) else None,
+        )
         self._old: dict[str, t.Any] | None = None
         self._found: list[dict[str, t.Any]] = []
         self._made = 0
@@ -91,7 +97,7 @@ class Logical:
 
     def look(self) -> Target:
         given, facts = self.back.given, self.component.facts
-        tool = programs.find("pg_restore", given.get("postgresql_bin"), _BIN)
+        tool = self._dump.tool
         with self._session() as session:
             server = session.execute(_SERVER).fetchone()
             self._see(session)
@@ -127,23 +133,20 @@ class Logical:
         )
 
     def wanted(self) -> list[Artefact]:
-        return [self._dump()]
+        return [] if self.one_pass else [self._artefact()]
+
+    def streamed(self) -> list[Artefact]:
+        return [self._artefact()] if self.one_pass else []
 
     def inspect(self) -> list[str]:
         """The table of contents can be read, and every owner in it is a role of the server."""
-        path = self.back.path(self._dump())
-        lines: list[bytes] = []
-        with environment(self.back.given, _MAINTENANCE) as env:
-            programs.run(
-                [self._tool(), "--list", str(path)],
-                _Lines(lines),
-                env=env,
-                what=f"the contents of {self.component.name}",
-            )
-        text = b"".join(lines).decode(errors="replace")
-        owners = {found[1] for line in text.split("\n") if (found := _OWNED.match(line))} - {"-"}
+        if self.one_pass:
+            with contextlib.closing(self.back.read(self._artefact())) as pieces:
+                contents = self._dump.peek(pieces)
+        else:
+            contents = self._dump.contents()
         with self._session() as session:
-            missing = self.roles.look(session, owners)
+            missing = self.roles.look(session, owners(contents))
         if problem := roles_refused(missing, may_create=self.roles.may_create):
             return [problem]
         if missing:
@@ -161,14 +164,20 @@ class Logical:
                     self._drop(session, row["name"])
 
     def prepare(self) -> None:
+        artefact = self._artefact()
+        if self.one_pass and self.roles.missing:
+            # They stay, whatever comes of the restore: so none is made for a dump that is damaged.
+            self.back.check(artefact)
         with self._session() as session:
             self.roles.make(session)
             session.execute(self._create())
             self._see(session)
             self._made = next(row["oid"] for row in self._found if row["name"] == self.beside)
-        hooked = "timescaledb" in self.component.facts.get("extensions", {})
+        if self.one_pass:
+            size = f"{artefact.stored.size / 1e6:.1f} MB"
+            self.back.progress(f"reading {artefact.name}, {size}, and loading it meanwhile")
         with self._telling():
-            if hooked:
+            if self.hooked:
                 self._with_hooks()
             else:
                 self._load(jobs=self.back.given["jobs"])
@@ -179,17 +188,15 @@ class Logical:
             raise Damaged(f"{self.component.name}: what was restored is not what was captured: {'; '.join(problems)}")
 
     def _load(self, *, jobs: int) -> None:
-        argv = [self._tool(), "--exit-on-error", "--no-password", f"--dbname={self.beside}"]
-        argv += [f"--jobs={jobs}"] if jobs > 1 else []
+        options = ["--exit-on-error", "--no-password", f"--dbname={self.beside}"]
+        settings = " ".join(f"-c {name}={value}" for name, value in _FAST.items())
         with environment(self.back.given, self.beside) as env:
-            settings = " ".join(f"-c {name}={value}" for name, value in _FAST.items())
-            programs.run(
-                [*argv, str(self.back.path(self._dump()))],
-                None,
-                env={**env, "PGOPTIONS": settings},
-                what=f"the restore of {self.database}",
-                clean=self.back.redactor.text,
-            )
+            env = {**env, "PGOPTIONS": settings}
+            if self.one_pass:
+                with contextlib.closing(self.back.read(self._artefact())) as pieces:
+                    self._dump.load_while_read(pieces, *options, jobs=jobs, env=env)
+            else:
+                self._dump.load(*options, f"--jobs={jobs}", env=env)
 
     def _with_hooks(self) -> None:
         """TimescaleDB: its catalogue is data of the dump, so it is loaded between its two hooks, by one job only."""
@@ -379,7 +386,7 @@ class Logical:
         compose = library().sql
         session.execute(compose.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(compose.Identifier(name)))
 
-    def _dump(self) -> Artefact:
+    def _artefact(self) -> Artefact:
         found = next(
             (item for item in self.component.artefacts if pathlib.PurePosixPath(item.name).name.startswith(DUMP)), None
         )
@@ -387,8 +394,11 @@ class Logical:
             raise Damaged(f"{self.component.name} of {self.back.set_id} has no {DUMP}. Nothing was touched.")
         return found
 
-    def _tool(self) -> str:
-        return programs.find("pg_restore", self.back.given.get("postgresql_bin"), _BIN)
+    @functools.cached_property
+    def _dump(self) -> Dump:
+        tool = programs.find("pg_restore", self.back.given.get("postgresql_bin"), _BIN)
+        what = f"{self.component.name}, the dump of {self.database}"
+        return Dump(tool, self.back.path(self._artefact()), what, self.back.redactor.text)
 
     @contextlib.contextmanager
     def _telling(self) -> t.Iterator[None]:
@@ -408,17 +418,6 @@ class Logical:
         finally:
             over.set()
             telling.join()
-
-
-class _Lines:
-    """Keeps what a program writes."""
-
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = pieces
-
-    def write(self, data: bytes) -> int:
-        self._pieces.append(data)
-        return len(data)
 
 
 def shortened(name: str) -> str:
@@ -450,9 +449,13 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(" ")[0].split(".") if part.isdigit())
 
 
+def _is_here(host: str) -> bool:
+    return host.startswith("/") or host in _HERE
+
+
 def _room(host: str, data: str | None) -> Room:
     """Return where a server has its data, and how much is free there if that is on this machine."""
     try:
-        return room_of((data or "") if host.startswith("/") or host in _HERE else "")
+        return room_of((data or "") if _is_here(host) else "")
     except OSError:
         return Room("the disk of the server", None)

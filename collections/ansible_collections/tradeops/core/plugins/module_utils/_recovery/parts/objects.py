@@ -50,6 +50,9 @@ class Objects:
     def wanted(self) -> list[Artefact]:
         return []
 
+    def streamed(self) -> list[Artefact]:
+        return []
+
     def inspect(self) -> list[str]:
         return []
 

@@ -96,6 +96,9 @@ class Physical:
     def wanted(self) -> list[Artefact]:
         return []
 
+    def streamed(self) -> list[Artefact]:
+        return []
+
     def inspect(self) -> list[str]:
         return []
 

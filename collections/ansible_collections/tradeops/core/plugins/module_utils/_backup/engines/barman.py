@@ -129,12 +129,16 @@ class BarmanCloud:
         }
 
     def bases(self) -> list[Base]:
+        return [base for base, _name in self._listed()]
+
+    def _listed(self) -> list[tuple[Base, str]]:
+        """Return the base backups, the oldest first, each with the name that it was given."""
         said = self._run(
             "barman-cloud-backup-list", "--format", "json", *self._where(), what="the list of base backups"
         )
         try:
-            found = json.loads(said)["backups_list"]
-            return sorted((_base(row) for row in found), key=lambda base: base.id)
+            rows = sorted(json.loads(said)["backups_list"], key=lambda row: str(row["backup_id"]))
+            return [(_base(row), str(row.get("backup_name") or "")) for row in rows]
         except (ValueError, KeyError, TypeError) as exc:
             raise Unproven(f"{self.site}: barman-cloud-backup-list gives no list that can be read: {exc!r}") from exc
 
@@ -151,11 +155,7 @@ class BarmanCloud:
             argv = [*options, *reach, "-d", str(settings["dbname"])]
             self._run("barman-cloud-backup", *argv, *self._where(), what="the base backup", env=env)
         # What it says of itself is not enough: it has to be in the bucket.
-        said = self._run(
-            "barman-cloud-backup-list", "--format", "json", *self._where(), what="the list of base backups"
-        )
-        taken = [row["backup_id"] for row in json.loads(said)["backups_list"] if row.get("backup_name") == name]
-        found = [base for base in self.bases() if base.id in taken]
+        found = [base for base, given in self._listed() if given == name]
         if len(found) != 1 or not found[0].usable:
             raise Unproven(f"{self.site}: barman-cloud-backup ended well, and its list has no finished backup {name}")
         return found[0]

@@ -65,8 +65,7 @@ drill: run-environment ## Emergency stop and gated resume over the lab, with an 
 
 test: test-environment ## Everything that has to be true before a change is accepted
 	@failed=""; \
-	$(MAKE) lint || failed+=" lint"; \
-	$(MAKE) sanity || failed+=" sanity"; \
+	$(MAKE) --jobs=2 --keep-going --output-sync=target lint sanity || failed+=" lint or sanity"; \
 	$(MAKE) kubernetes || failed+=" kubernetes"; \
 	$(MAKE) prometheus || failed+=" prometheus"; \
 	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder || failed+=" pytest"; \

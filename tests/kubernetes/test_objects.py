@@ -54,7 +54,7 @@ def given(cluster: Cluster) -> t.Iterator[dict[str, t.Any]]:
         "validate_certs": True,
         "client_cert": None,
         "client_key": None,
-        "request_timeout": 5.0,
+        "request_timeout": 15.0,
         "recipients": ["age1example"],
     }
     for path in ("secrets/test-secret", "configmaps/test-config", "configmaps/test-fixed", "configmaps/test-child"):
@@ -260,7 +260,7 @@ def test_objects_are_put_back_by_the_line_of_the_page(
     def by_the_page(line: str) -> subprocess.CompletedProcess[str]:
         argv = ["bash", "-euo", "pipefail", "-c", line]
         return subprocess.run(
-            argv, env={**environment, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60
+            argv, env={**environment, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=300
         )
 
     done = by_the_page(line)

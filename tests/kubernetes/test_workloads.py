@@ -83,10 +83,10 @@ def test_deleted_pods_are_gone_and_replaced(cluster: Cluster) -> None:
 def test_pods_that_will_never_be_ready_are_given_up_early(cluster: Cluster, fault: str, said: str) -> None:
     cluster.work("stopped", "data-handler")
     cluster.suffer("data-handler", fault=fault)
-    result = cluster.work("started", "data-handler", wait_timeout=120.0, patience=2.0)
+    result = cluster.work("started", "data-handler", wait_timeout=300.0, patience=2.0)
     assert (result["result"], result["failed"]) == ("unproven", True)
     assert said in result["msg"]
-    assert result["proof"]["elapsed"] < 60
+    assert result["proof"]["elapsed"] < 200
 
 
 def test_pods_that_do_not_get_ready_use_up_the_budget_and_no_more(cluster: Cluster) -> None:
@@ -99,9 +99,9 @@ def test_pods_that_do_not_get_ready_use_up_the_budget_and_no_more(cluster: Clust
 
 
 def test_a_pod_that_takes_its_time_to_end_is_not_stopped(cluster: Cluster) -> None:
-    cluster.suffer("data-handler", terminates_after="60")
-    cluster.ground.until(lambda: cluster.work("started", "data-handler")["result"] == "unchanged", 60)
-    result = cluster.work("stopped", "data-handler", wait_timeout=3.0)
+    cluster.suffer("data-handler", terminates_after="300")
+    cluster.ground.until(lambda: cluster.work("started", "data-handler")["result"] == "unchanged", 180)
+    result = cluster.work("stopped", "data-handler", wait_timeout=8.0)
     assert result["result"] == "unproven"
     assert "data-handler 0 of 0 ready, 3 pods more still run" in result["msg"]
     assert cluster.work("deleted", "data-handler")["result"] == "proven"
@@ -117,7 +117,7 @@ def test_a_quota_is_told(cluster: Cluster) -> None:
         cluster.ground.kubernetes(SITE, "DELETE", "api/v1 resourcequotas/few")
     assert result["result"] == "unproven"
     assert "exceeded quota" in result["msg"]
-    assert result["proof"]["elapsed"] < 50
+    assert result["proof"]["elapsed"] < 150
 
 
 @pytest.mark.parametrize("status", [409, 410, 429, 503])
@@ -152,7 +152,7 @@ def test_a_server_that_is_gone_is_unreachable(cluster: Cluster) -> None:
 
 def test_a_server_that_goes_away_in_the_middle_is_unproven(cluster: Cluster) -> None:
     cluster.suffer("data-handler", ready_after="5")
-    cluster.ground.until(lambda: cluster.work("started", "data-handler")["result"] == "unchanged", 60)
+    cluster.ground.until(lambda: cluster.work("started", "data-handler")["result"] == "unchanged", 180)
     cluster.ground.forget(SITE)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         going = pool.submit(
@@ -201,8 +201,8 @@ def test_scaling_that_is_only_promised_is_no_stop(cluster: Cluster) -> None:
 
 
 def test_pods_that_outlive_their_stop_are_no_stop(cluster: Cluster) -> None:
-    cluster.suffer("execution-engine", terminates_after="60")
-    cluster.ground.until(lambda: cluster.work("started", "execution-engine")["result"] == "unchanged", 60)
+    cluster.suffer("execution-engine", terminates_after="300")
+    cluster.ground.until(lambda: cluster.work("started", "execution-engine")["result"] == "unchanged", 180)
     result = cluster.run("trading_state", state="halted", wait_timeout=8.0)
     assert result["result"] == "unproven"
     assert "execution-engine 0 of 0 ready, 2 pods more still run" in result["msg"]

@@ -26,8 +26,8 @@ class Cluster:
         given = {
             "namespace": self.ground.lab["sites"][SITE]["namespace"],
             "ca_paths": {"kubernetes": str(pathlib.Path(self.ground.lab["kubernetes"]["folder"]) / "ca.crt")},
-            "request_timeout": 5.0,
-            "wait_timeout": 60.0,
+            "request_timeout": 15.0,
+            "wait_timeout": 180.0,
         }
         return self._operator.run(verb, SITE, check_mode=check_mode, **(given | options))
 

@@ -247,7 +247,7 @@ def count(place: Place, tool: BarmanCloud, target: Target) -> int:
 def test_a_recovered_server_takes_the_place_of_the_old_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its log is fetched segment by segment, as one that is too long to be fetched beforehand."""
     monkeypatch.setattr(barman, "_SHORT", 0)
-    captured(place, max_age="1h")
+    captured(place)
     with place.server.session() as session:
         moment = now(session)
         time.sleep(0.02)

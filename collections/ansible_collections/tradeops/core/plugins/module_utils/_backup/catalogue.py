@@ -214,8 +214,10 @@ class Catalogue:
                 _judge(copy, one.facts)
         return ordered
 
-    def newest(self, level: str, types: t.Sequence[str] = (), *, expected: bool = True) -> Listed | None:
-        """Return the newest set that can be used and was verified at ``level``; raises as ``sets`` does.
+    def newest(
+        self, level: str, types: t.Sequence[str] = (), components: t.Sequence[str] = (), *, expected: bool = True
+    ) -> Listed | None:
+        """Return the newest set with ``components`` that can be used and was verified at ``level``; raises as ``sets``.
 
         Only the manifests that decide it are read.
         """
@@ -228,7 +230,8 @@ class Catalogue:
                 self._fill_one(one)
                 for copy in one.copies.values():
                     _judge(copy, one.facts)
-                if one.usable and one.reached(level) and not one.ahead:
+                has = set(components) <= one.facts.components.keys() if one.facts else not components
+                if has and one.usable and one.reached(level) and not one.ahead:
                     return one
         return None
 

@@ -329,10 +329,12 @@ class BackupFreshness(Check):
     """The age in hours of the newest backup set that can be used and was verified at ``level`` or a higher one.
 
     None is a failure. It reads the stores of the backups themselves, so it does not depend on the job that makes them.
+    A set without all of ``components`` is none: one of the configuration does not make up for the database.
     """
 
     level: t.Literal["listed", "sizes", "hashes", "tools", "restored"] = "hashes"
     types: list[str] = dataclasses.field(default_factory=list)
+    components: list[str] = dataclasses.field(default_factory=list)
     stores: list[str] = dataclasses.field(default_factory=list)
     unit: str = "h"
     timeout: float = 30.0

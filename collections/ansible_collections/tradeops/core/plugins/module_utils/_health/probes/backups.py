@@ -21,10 +21,12 @@ def freshness(check: BackupFreshness, asked: Asked) -> Reading:
     stores = _stores(check, asked)
     catalogue = Catalogue(stores, asked.site.name, key=asked.secret("backup_manifest_key") or "")
     wanted = (
-        f"set{' of type ' + ' or '.join(check.types) if check.types else ''} that was verified at level {check.level}"
+        f"set{' of type ' + ' or '.join(check.types) if check.types else ''}"
+        f"{' with ' + ' and '.join(check.components) if check.components else ''}"
+        f" that was verified at level {check.level}"
     )
     try:
-        newest = catalogue.newest(check.level, check.types)
+        newest = catalogue.newest(check.level, check.types, check.components)
     except Unproven as exc:  # every store lists nothing
         raise NoAnswer(str(exc)) from exc
     except TradeopsError as exc:

@@ -36,12 +36,10 @@ def check(**more: t.Any) -> BackupFreshness:
     return t.cast(BackupFreshness, parse_checks("here", [{**CHECK, **more}])[0])
 
 
-def aged(
-    ground: Ground, hours: float, *records: str, kind: str = "daily", stores: tuple[str, ...] = ("local", "s3")
-) -> str:
+def aged(ground: Ground, hours: float, *records: str, stores: tuple[str, ...] = ("local", "s3"), **facts: t.Any) -> str:
     at = dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
     set_id = f"{at:%Y%m%dT%H%M%SZ}-daily-aaaaaa"
-    ground.write(set_id, *stores)
+    ground.write(set_id, *stores, **facts)
     for level in records:
         ground.put(stores[0], set_id, f"verified/{at:%Y%m%dT%H%M%SZ}-{level}.json")
     return set_id
@@ -72,6 +70,16 @@ def test_none_is_a_failure_and_not_unknown(ground: Ground) -> None:
         freshness(check(), asked(ground))
     with pytest.raises(NoAnswer, match="there is no set of type weekly or config that"):
         freshness(check(types=["weekly", "config"], level="listed"), asked(ground))
+
+
+def test_a_set_without_what_counts_is_none(ground: Ground) -> None:
+    """One that was verified today, and has nothing of the database, is no younger recovery point."""
+    aged(ground, 20, "hashes", base="20261124T020000")
+    aged(ground, 1, "hashes")
+    assert freshness(check(), asked(ground)).value == pytest.approx(1, abs=0.1)
+    assert freshness(check(components=["wal"]), asked(ground)).value == pytest.approx(20, abs=0.1)
+    with pytest.raises(NoAnswer, match="there is no set with redis and wal that was verified"):
+        freshness(check(components=["redis", "wal"]), asked(ground))
 
 
 def test_stores_that_are_empty_are_a_failure(ground: Ground) -> None:

@@ -92,7 +92,7 @@ class Playing:
         Ground.until(lambda: self.journal.exists() and text in self.journal.read_text(encoding="utf-8"), budget)
 
     def kill(self) -> None:
-        """End the controller so that it can do nothing more; its workers end what they are at, but for those of backups."""
+        """End the controller so that it can do nothing more; its workers write no more, except to stop."""
         self._process.kill()
         self._process.wait(30)
         if self._process.stdout:

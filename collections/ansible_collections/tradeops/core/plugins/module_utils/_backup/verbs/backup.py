@@ -164,6 +164,8 @@ def _begun(run: Run, given: Parameters, targets: Targets, wanted: str) -> Outcom
         )
         for store in targets.alive.values()
     ]
+    if any(item.result != "proven" for item in objects):
+        making.discard()  # the site is not halted without it, so nobody has to resume it
     after = {"set": set_id, "stores": run.redactor.clean(dict(targets.fates))}
     return run.outcome("backup", f"{wanted} to be begun", objects, before={}, after=after)
 

@@ -128,8 +128,14 @@ class Physical(t.Protocol):
     def segments(self) -> set[str]:
         """Name every segment of the log, and every history of a timeline, that is in the archive."""
 
-    def fetch(self, base: Base, into: pathlib.Path, progress: t.Callable[[str], None]) -> None:
-        """Fetch a base backup into a folder that is not there yet."""
+    def fetch(
+        self,
+        base: Base,
+        into: pathlib.Path,
+        progress: t.Callable[[str], None],
+        before_log: t.Callable[[], None] = lambda: None,
+    ) -> None:
+        """Fetch a base backup into a folder that is not there yet. Log is only fetched after ``before_log``."""
 
     def restore_command(self, data: pathlib.Path) -> str:
         """Return what PostgreSQL in ``data`` runs for one segment; it holds no secret."""
@@ -142,6 +148,9 @@ class Physical(t.Protocol):
 
     def push(self, file: pathlib.Path) -> None:
         """Put one file of a server's log into the archive, such as the history of a new timeline."""
+
+    def pushing(self) -> contextlib.AbstractContextManager[t.Callable[[pathlib.Path], None]]:
+        """Give ``push`` for one file, made ready beforehand. Nothing is put into the archive before it is called."""
 
     def delete(self, base: Base) -> None:
         """Remove a base backup on which none is built, and the log that only it needs; look whether it is gone."""

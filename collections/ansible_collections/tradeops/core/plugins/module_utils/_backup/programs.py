@@ -33,6 +33,28 @@ class Output(t.Protocol):
     def write(self, data: bytes) -> t.Any: ...
 
 
+class Running:
+    """Ends programs that other threads run, also those that are about to start."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._over = False
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._processes.append(process)
+            over = self._over
+        if over:
+            _stop(process)
+
+    def end(self) -> None:
+        with self._lock:
+            self._over = True
+        for process in self._processes:
+            _stop(process)
+
+
 def find(name: str, folder: str | None, option: str) -> str:
     """Return the path of a program in ``folder``, or on PATH. Raises InputError, which names ``option``."""
     if folder:
@@ -72,12 +94,13 @@ def run(
     source: t.Iterable[bytes] | None = None,
     clean: t.Callable[[str], str] = str,
     user: User | None = None,
+    running: Running | None = None,
 ) -> str:
     """Run a program to its end, its output into ``output``, and return the end of what it wrote to standard error.
 
-    ``env`` is added to the environment. ``source`` is what it is fed. It runs as ``user``, None for ourselves. Raises
-    Refused with ``what`` when it ends with another status than 0 or was killed, and what ``output`` or ``source``
-    raises; the program is ended then.
+    ``env`` is added to the environment. ``source`` is what it is fed. It runs as ``user``, None for ourselves;
+    ``running`` lets another thread end it. Raises Refused with ``what`` when it ends with another status than 0 or was
+    killed, and what ``output`` or ``source`` raises; the program is ended then.
     """
     name = os.path.basename(argv[0])
     another: dict[str, t.Any] = {"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}
@@ -94,6 +117,8 @@ def run(
         )
     except OSError as exc:
         raise Refused(f"{what}: {name} cannot be run: {exc.strerror}.", method="run", path=name, sent=False) from exc
+    if running:
+        running.add(process)
     said: collections.deque[str] = collections.deque(maxlen=_TAIL)
     listening = threading.Thread(target=_listen, args=(process, said), name=f"what {name} says", daemon=True)
     feeding = _Feeding(process, source) if source is not None else None

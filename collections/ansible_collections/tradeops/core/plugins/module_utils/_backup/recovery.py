@@ -129,14 +129,20 @@ def synced(data: pathlib.Path) -> None:
 
 
 def fetch(
-    tool: Physical, base: Base, data: pathlib.Path, owner: scratch.User | None, progress: t.Callable[[str], None]
+    tool: Physical,
+    base: Base,
+    data: pathlib.Path,
+    owner: scratch.User | None,
+    progress: t.Callable[[str], None],
+    before_log: t.Callable[[], None] = lambda: None,
 ) -> None:
-    """Fetch a base backup to ``data``, which must not be there, for the owner that it will have. Raises InputError."""
+    """Fetch a base backup to ``data``, which must not be there, for the owner that it will have, and log after
+    ``before_log``. Raises InputError."""
     if data.exists():
         raise InputError(f"{data} is there already: it is of a restore that was not finished; remove it")
     if not data.parent.is_dir():
         raise InputError(f"there is no folder {data.parent} to restore into")
-    tool.fetch(base, data, progress)
+    tool.fetch(base, data, progress, before_log)
     if not (data / "global" / "pg_control").is_file():
         raise Unproven(f"{tool.tool} ended well, and {data} holds no server: pg_control is missing")
     if owner:

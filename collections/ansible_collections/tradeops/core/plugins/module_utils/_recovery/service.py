@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import pathlib
+import threading
 import typing as t
 
 from .._backup import programs
@@ -27,6 +29,7 @@ class Service:
         self.data = server.data
         self.name = server.service
         self._argv = self._command(server)
+        self._starting: concurrent.futures.Future[None] | None = None
 
     def stop(self) -> None:
         """Stop the server in an orderly way. Raises Unproven as long as its process lives."""
@@ -35,10 +38,26 @@ class Service:
             raise Unproven(f"{self.site}: {self.name} was stopped, and its server still runs (process {self.running})")
 
     def start(self, answers: t.Callable[[], bool]) -> None:
-        """Start the server. Raises Unproven when it does not answer."""
-        self._run("start")
-        if not wait_until(answers, bool, Deadline(_BUDGET))[0]:
+        """Start the server. Raises Unproven when it does not answer, and Refused when who runs it says no."""
+        self.begin(answers)
+        self.begun()
+
+    def begin(self, answers: t.Callable[[], bool]) -> None:
+        """Start the server, and go on as soon as it answers: a supervisor waits on, for whether it stays up."""
+        starting = self._starting = concurrent.futures.Future()
+        threading.Thread(target=self._run_for, args=(starting, "start"), name=f"start {self.name}", daemon=True).start()
+        deadline = Deadline(_BUDGET)
+        there, _last = wait_until(lambda: answers() or (starting.done() and starting.exception()), bool, deadline)
+        if starting.done():
+            self.begun()
+        if not there:
             raise Unproven(f"{self.site}: {self.name} was started, and its server does not answer after {_BUDGET:g} s")
+
+    def begun(self) -> None:
+        """Wait for the end of what started the server. Raises Refused."""
+        if self._starting:
+            starting, self._starting = self._starting, None
+            starting.result()
 
     def settled(self, answers: t.Callable[[], bool]) -> bool:
         """Wait until the server is there or gone, for somebody may have told it to stop or to start; return which.
@@ -65,6 +84,13 @@ class Service:
         except (OSError, ValueError, IndexError):
             return None
         return pid
+
+    def _run_for(self, done: concurrent.futures.Future[None], verb: str) -> None:
+        try:
+            self._run(verb)
+            done.set_result(None)
+        except BaseException as exc:  # noqa: BLE001 -- raised by the one who waits
+            done.set_exception(exc)
 
     def _run(self, verb: str) -> None:
         programs.run([*self._argv, verb, self.name], None, env={}, what=f"{self.site}: to {verb} {self.name}")

@@ -11,10 +11,12 @@ its log with ``barman-cloud-wal-archive``; what arrived is looked up in the buck
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import sys
@@ -35,8 +37,22 @@ from .postgresql import environment, settings_of
 
 _DEFAULT_REGION = "us-east-1"
 _OURS = "tradeops-"  # how the names of base backups begin that we take
-_SHORT = 16  # segments of a log that is fetched beforehand, two at once: Barman's program takes a second for each
+_SHORT = 16  # segments of a log that is fetched beforehand
 _COMPRESSED = (".gz", ".bz2", ".xz", ".lz4", ".zst", ".snappy")
+# A program of Barman by its own ``main``, once for each line of arguments that it is told. To start it takes half a
+# second of a processor, whatever it does, and an archive is read 10 kB at a time unless tarfile is asked for more.
+_MAIN = re.compile(r"^from (barman\.clients\.\w+) import main$", re.MULTILINE)
+_PIECE = 256 << 10  # bytes
+_RUN = f"""
+import sys
+sys.path = [path for path in sys.path if path]
+import functools, importlib, json, tarfile
+import boto3
+tarfile.open = functools.partial(tarfile.open, bufsize={_PIECE}, copybufsize={_PIECE})
+main = importlib.import_module(sys.argv[1]).main
+for line in sys.stdin:
+    main(json.loads(line))
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,31 +186,43 @@ class BarmanCloud:
                 names.add(name)
         return names
 
-    def fetch(self, base: Base, into: pathlib.Path, progress: t.Callable[[str], None]) -> None:
+    def fetch(
+        self,
+        base: Base,
+        into: pathlib.Path,
+        progress: t.Callable[[str], None],
+        before_log: t.Callable[[], None] = lambda: None,
+    ) -> None:
         """Fetch a base backup, and beside it the log that follows, unless that is long."""
         self._forget(into)
         progress(f"barman: fetching the base backup {base.id}, {base.size / 1e6:.0f} MB")
-        log = [name for name in self.segments() if name >= base.begin_wal or name.endswith(".history")]
-        with concurrent.futures.ThreadPoolExecutor(self.facts.jobs + 1) as pool:
-            argv = [*self._where(), base.id, str(into)]
-            doing: list[concurrent.futures.Future[t.Any]]
-            doing = [pool.submit(self._run, "barman-cloud-restore", *argv, what=f"fetching the base backup {base.id}")]
-            if len(log) <= _SHORT:
-                folder = self._logs[into] = pathlib.Path(tempfile.mkdtemp(prefix="log-", dir=self._place))
-                scratch.give(folder, self.server.user)
-                doing += [pool.submit(self._fetch_log, folder, name) for name in log]
-            for done in doing:
-                done.result()
+        running = programs.Running()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            argv, what = [*self._where(), base.id, str(into)], f"fetching the base backup {base.id}"
+            fetched = pool.submit(self._each, "barman-cloud-restore", [argv], what=what, running=running)
+            try:
+                before_log()
+                log = [name for name in self.segments() if name >= base.begin_wal or name.endswith(".history")]
+                if len(log) <= _SHORT:
+                    self._fetch_log(into, sorted(log))
+                fetched.result()
+            except BaseException:
+                running.end()
+                raise
 
     def _forget(self, into: pathlib.Path) -> None:
         """Remove the log that was fetched for a folder before."""
         if log := self._logs.pop(into, None):
             shutil.rmtree(log)
 
-    def _fetch_log(self, folder: pathlib.Path, name: str) -> None:
-        file = folder / name
-        self._run("barman-cloud-wal-restore", *self._where(), name, str(file), what=f"fetching {name}")
-        scratch.give(file, self.server.user)
+    def _fetch_log(self, into: pathlib.Path, names: list[str]) -> None:
+        """Fetch log to where the server that is recovered in ``into`` looks for it."""
+        folder = self._logs[into] = pathlib.Path(tempfile.mkdtemp(prefix="log-", dir=self._place))
+        scratch.give(folder, self.server.user)
+        argvs = [[*self._where(), name, str(folder / name)] for name in names]
+        self._each("barman-cloud-wal-restore", argvs, what=f"fetching the log of {len(names)} segments")
+        for name in names:
+            scratch.give(folder / name, self.server.user)
 
     def restore_command(self, data: pathlib.Path) -> str:
         if log := self._logs.get(data):
@@ -211,9 +239,28 @@ class BarmanCloud:
         return dict(self._env)
 
     def push(self, file: pathlib.Path) -> None:
-        self._run("barman-cloud-wal-archive", *self._where(), str(file), what=f"archiving {file.name}")
-        if file.name not in self.segments():
-            raise Unproven(f"{self.site}: barman-cloud-wal-archive ended well, and the bucket has no {file.name}")
+        with self.pushing() as push:
+            push(file)
+
+    @contextlib.contextmanager
+    def pushing(self) -> t.Iterator[t.Callable[[pathlib.Path], None]]:
+        wanted: concurrent.futures.Future[list[list[str]]] = concurrent.futures.Future()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            done = pool.submit(self._each, "barman-cloud-wal-archive", _later(wanted), what="archiving a timeline")
+
+            def push(file: pathlib.Path) -> None:
+                wanted.set_result([[*self._where(), str(file)]])
+                done.result()
+                if file.name not in self.segments():
+                    raise Unproven(
+                        f"{self.site}: barman-cloud-wal-archive ended well, and the bucket has no {file.name}"
+                    )
+
+            try:
+                yield push
+            finally:
+                if not wanted.done():
+                    wanted.set_result([])
 
     def keep(self, base: Base, kept: bool) -> None:
         """Hold a base backup and its log beyond their retention, or no longer."""
@@ -255,6 +302,21 @@ class BarmanCloud:
         said = f"{self.site}: {what}"
         programs.run([self._program(name), *argv], output, env={**self._env, **(env or {})}, what=said)
         return output.text
+
+    def _each(
+        self, name: str, argvs: t.Iterable[list[str]], *, what: str, running: programs.Running | None = None
+    ) -> None:
+        """Run a program once for each of ``argvs``, in one process where its script tells how."""
+        found = _inside(pathlib.Path(self._program(name)))
+        if found is None:
+            for argv in argvs:
+                whole = [self._program(name), *argv]
+                programs.run(whole, None, env=self._env, what=f"{self.site}: {what}", running=running)
+            return
+        interpreter, module = found
+        lines = (json.dumps(argv).encode() + b"\n" for argv in argvs)
+        argv = [*interpreter, "-c", _RUN, module]
+        programs.run(argv, None, env=self._env, what=f"{self.site}: {what}", source=lines, running=running)
 
     def _credentials(self, secrets: t.Mapping[str, t.Any], place: pathlib.Path) -> dict[str, str]:
         """Return an environment that names a file with the keys, which only the owner of the server can read."""
@@ -299,6 +361,21 @@ def _base(row: t.Mapping[str, t.Any]) -> Base:
         usable=row.get("status") == "DONE" and bool(row.get("end_wal")),
         ours=str(row.get("backup_name") or "").startswith(_OURS),
     )
+
+
+def _later(wanted: concurrent.futures.Future[list[list[str]]]) -> t.Iterator[list[str]]:
+    """Give what is wanted as soon as it is known."""
+    yield from wanted.result()
+
+
+def _inside(program: pathlib.Path) -> tuple[list[str], str] | None:
+    """Return the Python of a program and the module whose ``main`` it calls, None where it is no such script."""
+    with program.open("rb") as file:
+        text = file.read(4096).decode(errors="replace")
+    module, words = _MAIN.search(text), text.partition("\n")[0].removeprefix("#!").split()
+    if not module or not words or not pathlib.Path(words[-1]).name.startswith("python"):
+        return None
+    return words, module[1]
 
 
 def _interpreter(program: pathlib.Path) -> pathlib.Path | None:

@@ -10,6 +10,7 @@ so the text is read.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -153,7 +154,14 @@ class Repository:
                 names.add(name)
         return names
 
-    def fetch(self, base: Base, into: pathlib.Path, progress: t.Callable[[str], None]) -> None:
+    def fetch(
+        self,
+        base: Base,
+        into: pathlib.Path,
+        progress: t.Callable[[str], None],
+        before_log: t.Callable[[], None] = lambda: None,
+    ) -> None:
+        before_log()
         progress(f"pgbackrest: fetching the base backup {base.id}, {base.size / 1e6:.0f} MB")
         into.mkdir(mode=0o700)
         scratch.give(into, self._user)
@@ -181,6 +189,10 @@ class Repository:
         said = Output()
         self._call(["--dry-run", "expire"], said, "looking at its own retention", console="info")
         return ruled(said.text)
+
+    @contextlib.contextmanager
+    def pushing(self) -> t.Iterator[t.Callable[[pathlib.Path], None]]:
+        yield self.push
 
     def delete(self, base: Base) -> None:
         """Remove one, and the log that only it needs: none of its own rules, which know nothing of sets, takes more."""

@@ -109,9 +109,15 @@ class Physical:
     def prepare(self) -> None:
         back = self.back
         base = t.cast(Base, self._chosen)
-        self._bring_up_to_date(base)
         self.place.begin()
-        recovery.fetch(self.tool, base, self.place.beside, self.server.user, back.progress)
+        recovery.fetch(
+            self.tool,
+            base,
+            self.place.beside,
+            self.server.user,
+            back.progress,
+            before_log=lambda: self._bring_up_to_date(base),
+        )
         back.progress(f"recovering to {self.moment}")
         with recovery.recovering(
             back.folder,
@@ -134,18 +140,20 @@ class Physical:
         inode = self.place.beside.stat().st_ino
         self._ran = self.service.running is not None
         self.note.write(self.back.given.get("operation") or "(of no name)", self.back.set_id, inode, ran=self._ran)
-        if self._ran:
-            self.service.stop()
+        with self.tool.pushing() as push:
+            if self._ran:
+                self.service.stop()
+            try:
+                self.place.switch()
+                self._switched = True
+                # Before the server is on its timeline, so that no other recovery can take its number.
+                push_history(push, self.data, t.cast(recovery.Reached, self.reached).timeline)
+            except (OSError, TradeopsError) as exc:
+                self._back_again()
+                raise Refused(f"{self.data}: {exc}", method="rename", path=str(self.data), sent=False) from exc
         try:
-            self.place.switch()
-            self._switched = True
-            # Before the server is on its timeline, so that no other recovery can take its number.
-            push_history(self.tool, self.data, t.cast(recovery.Reached, self.reached).timeline)
-        except (OSError, TradeopsError) as exc:
-            self._back_again()
-            raise Refused(f"{self.data}: {exc}", method="rename", path=str(self.data), sent=False) from exc
-        try:
-            self._start()
+            self.service.begin(lambda: answers(self.back.site, self.back.given))
+            self.note.remove()
         except TradeopsError:
             self.undo()
             raise
@@ -189,6 +197,10 @@ class Physical:
             )
         elif lacks:
             problem = f"rows are missing: {lacks}"
+        try:
+            self.service.begun()
+        except TradeopsError as exc:
+            problem = problem or str(exc)
         after = {
             **{key: seen[key] for key in ("timeline", "system")},
             "rows": sum(rows.values()),
@@ -270,7 +282,7 @@ def _started_again(
         state = recovery.controldata(given.get("postgresql_bin"), service.data)
         with scratch.folder(given["scratch_dir"]) as place:
             tool = _OPENED[engine](run.site, dict(given), place)
-            push_history(tool, service.data, int(state["Latest checkpoint's TimeLineID"]))
+            push_history(tool.push, service.data, int(state["Latest checkpoint's TimeLineID"]))
     if not service.settled(lambda: answers(run.site, given)):
         service.start(lambda: answers(run.site, given))
     was = f"{run.site}: {service.name} had been stopped by {stopped}, which was killed; it was started again"
@@ -280,11 +292,11 @@ def _started_again(
         run.gate.note(f"{was}, with what was there before that restore")
 
 
-def push_history(tool: Tool, data: pathlib.Path, timeline: int) -> None:
+def push_history(push: t.Callable[[pathlib.Path], None], data: pathlib.Path, timeline: int) -> None:
     """Put the file that tells of a timeline into the archive. The first timeline has none."""
     file = recovery.history(data, timeline)
     if file.exists():
-        tool.push(file)
+        push(file)
 
 
 def answers(site: str, given: t.Mapping[str, t.Any]) -> bool:

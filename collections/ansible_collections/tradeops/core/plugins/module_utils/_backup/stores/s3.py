@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the tradeops.core collection.
-"""A bucket as a store, by boto3. Parts of unfinished uploads are taken back, versions removed, locks respected."""
+"""A bucket as a store, by botocore, which is in boto3. Parts of unfinished uploads are taken back, versions removed,
+locks respected."""
 
 from __future__ import annotations
 
@@ -38,13 +39,17 @@ _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 
 
 def library(name: str) -> t.Any:
-    """Return a module of boto3 or botocore. Raises InputError when it is not installed."""
+    """Return a module of botocore. Raises InputError when it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as exc:
-        raise InputError(
-            f"the Python library {name.partition('.')[0]} is missing where the backup runs: install it"
-        ) from exc
+        raise InputError("the Python library boto3 is missing where the backup runs: install it") from exc
+
+
+@functools.cache
+def _models(place: str | None) -> t.Any:
+    """What botocore knows of S3, read once: that takes longer and more room than everything else of a client."""
+    return library("botocore.loaders").create_loader(place)
 
 
 def part_size(number: int) -> int:
@@ -211,7 +216,7 @@ class S3Store:
 
     @contextlib.contextmanager
     def told(self, method: str, key: str) -> t.Iterator[None]:
-        """Tell what boto3 raises as an error of ours."""
+        """Tell what botocore raises as an error of ours."""
         try:
             yield
         except self._errors.ClientError as exc:
@@ -317,8 +322,9 @@ class S3Store:
             tcp_keepalive=True,
         )
         # A session of its own: the default one is shared by threads, and it is not made for that.
-        session = library("boto3.session").Session()
-        client = session.client(
+        session = library("botocore.session").Session()
+        session.register_component("data_loader", _models(session.get_config_variable("data_path")))
+        client = session.create_client(
             "s3",
             endpoint_url=facts.endpoint or None,
             region_name=facts.region or ("us-east-1" if facts.endpoint else None),

@@ -125,8 +125,7 @@ def run(
     listening.start()
     try:
         if process.stdout is not None and output is not None:
-            with contextlib.suppress(OSError):  # a larger pipe is only faster
-                fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4 * _PIECE)
+            _widen(process.stdout)
             while piece := os.read(process.stdout.fileno(), _PIECE):
                 output.write(piece)
         status = process.wait()
@@ -179,6 +178,7 @@ class _Feeding:
 
     def _run(self) -> None:
         stdin = t.cast("t.IO[bytes]", self._process.stdin)
+        _widen(stdin)
         try:
             for piece in self._source:
                 rest = memoryview(piece)
@@ -193,6 +193,11 @@ class _Feeding:
         finally:
             with contextlib.suppress(OSError):
                 stdin.close()
+
+
+def _widen(pipe: t.IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # a larger pipe is only faster
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4 * _PIECE)
 
 
 def _listen(process: subprocess.Popen[bytes], said: collections.deque[str]) -> None:

@@ -147,11 +147,14 @@ def run(
 
 
 def _bound(argv: t.Sequence[str]) -> list[str]:
-    """Let the kernel end the program with us: one that outlived us would write into what the next run makes."""
+    """Let the kernel end the program with us: one that outlived us would write into what the next run makes.
+
+    It does not begin either when we have ended before the kernel was told.
+    """
     setpriv = shutil.which("setpriv")
     if setpriv is None or shutil.which(argv[0]) is None:
         return list(argv)
-    return [setpriv, "--pdeathsig=KILL", *argv]
+    return [setpriv, "--pdeathsig=KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid()), *argv]
 
 
 def ended(status: int) -> str:

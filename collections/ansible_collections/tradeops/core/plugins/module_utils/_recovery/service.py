@@ -7,17 +7,19 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import threading
 import typing as t
 
 from .._backup import programs
-from .._backup.engines.physical import Server
-from .._common.errors import InputError, Unproven
+from .._backup.engines.physical import Output, Server
+from .._common.errors import InputError, Refused, Unproven
 from .._common.waiter import Deadline, poll, wait_until
 
 _BUDGET = 120.0  # s to stop or to start
+_STOPPING = ("STOPPING", "deactivating")  # as supervisor and systemd say it
 
 
 class Service:
@@ -28,6 +30,7 @@ class Service:
         self.site = site
         self.data = server.data
         self.name = server.service
+        self._asked = "is-active" if server.runtime == "systemd" else "status"
         self._argv = self._command(server)
         self._starting: concurrent.futures.Future[None] | None = None
 
@@ -67,7 +70,7 @@ class Service:
         for _attempt in poll(Deadline(_BUDGET)):
             if self.running is None:
                 return False
-            if answers():
+            if not self._stopping and answers():
                 return True
         raise Unproven(
             f"{self.site}: {self.name} runs (process {self.running}) and does not answer after {_BUDGET:g} s"
@@ -91,6 +94,15 @@ class Service:
             done.set_result(None)
         except BaseException as exc:  # noqa: BLE001 -- raised by the one who waits
             done.set_exception(exc)
+
+    @property
+    def _stopping(self) -> bool:
+        """Whether what runs the server is about to stop it, of which the server itself need not know yet."""
+        said = Output()
+        with contextlib.suppress(Refused):  # it ends with a status for each state, too
+            argv = [*self._argv, self._asked, self.name]
+            programs.run(argv, said, env={}, what=f"{self.site}: the state of {self.name}")
+        return any(word in said.text for word in _STOPPING)
 
     def _run(self, verb: str) -> None:
         programs.run([*self._argv, verb, self.name], None, env={}, what=f"{self.site}: to {verb} {self.name}")

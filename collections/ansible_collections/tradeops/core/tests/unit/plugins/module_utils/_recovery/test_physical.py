@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import typing as t
 
 import pytest
 
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.physical import Server
 from ansible_collections.tradeops.core.plugins.module_utils._backup.run import Run
 from ansible_collections.tradeops.core.plugins.module_utils._common.gate import Gate
 from ansible_collections.tradeops.core.plugins.module_utils._common.redact import Redactor
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts import physical
+from ansible_collections.tradeops.core.plugins.module_utils._recovery.service import Service
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.stopped import Note
 
 
@@ -72,3 +75,22 @@ def test_a_server_that_was_stopped_before_a_killed_recovery_came_stays_stopped(t
         assert not physical.bring_back(run, given, "barman")
         assert "had been stopped before the restore op-1 of" in run.gate.notes[0]
         assert (note.read() is not None) == check_mode
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_stop_that_is_on_its_way_is_waited_for(tmp_path: pathlib.Path, gone: bool) -> None:
+    """A killed recovery may have told the supervisor to stop the server, which still answers."""
+    data, control = tmp_path / "data", tmp_path / "supervisorctl"
+    data.mkdir()
+    control.write_text(
+        f"#!/bin/sh\n[ -e {tmp_path}/asked ] && {{ [ -e {tmp_path}/gone ] && rm -f {data}/postmaster.pid; "
+        f'echo "$4 RUNNING"; exit 0; }}\ntouch {tmp_path}/asked\necho "$4 STOPPING"\nexit 3\n'
+    )
+    control.chmod(0o755)
+    (data / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    if gone:
+        (tmp_path / "gone").touch()
+    server = {"data": str(data), "runtime": "supervisor", "service": "site:postgresql", "barman": {"server": "main"}}
+    given = {"postgresql_server": {**server, "supervisor": {"supervisorctl": str(control)}}}
+    there = Service("site", Server.of("site", given, "barman")).settled(lambda: (data / "postmaster.pid").exists())
+    assert there is not gone

@@ -13,6 +13,12 @@ LONGEST = (
     "test_molecule.py",
     "test_maintenance_window.py",
     "test_every_module.py",
+    "test_trading_day.py",
+    "test_systems.py",
+    "test_alerting.py",
+    "test_lifecycle.py",
+    "test_recovery.py",
+    "test_deploy.py",
 )
 
 

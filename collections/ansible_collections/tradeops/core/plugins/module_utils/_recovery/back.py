@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
 import pathlib
 import typing as t
 
+from .._backup.engine import Base
 from .._backup.manifest import Artefact, Component
 from .._backup.reading import Reading
 from .._backup.store import Store
@@ -22,6 +24,9 @@ from .._common.redact import Redactor
 from .plan import Room, Target
 from .wish import At
 
+# A tool of base backups, and what it lists.
+Listing = concurrent.futures.Future[tuple[t.Any, list[Base]]]
+
 
 class Halfway(Unproven):
     """Some of it is switched and could not be taken back."""
@@ -30,7 +35,7 @@ class Halfway(Unproven):
 @dataclasses.dataclass
 class Back:
     """One restore of one set to one site. ``folder`` is for what is decrypted; it is gone afterwards, whatever happens,
-    and what ``stack`` holds is ended before.
+    and what ``stack`` holds is ended before. ``listings``: of the engines whose base backups were asked for already.
 
     It is what ``_backup.engine.Restore`` asks for.
     """
@@ -47,6 +52,7 @@ class Back:
     folder: pathlib.Path
     stack: contextlib.ExitStack
     tell: t.Callable[[str], None]
+    listings: t.Mapping[str, Listing] = dataclasses.field(default_factory=dict)
 
     def read(self, artefact: Artefact) -> t.Generator[bytes, None, None]:
         """Give the plain bytes of an artefact. Raises Damaged at their end unless they are the ones captured."""

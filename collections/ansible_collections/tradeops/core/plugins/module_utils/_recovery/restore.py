@@ -28,7 +28,7 @@ from .._common.times import iso
 from .back import Back, Halfway, Part, room_of
 from .guard import ensure_quiet, ensure_quiet_again
 from .parts import PARTS
-from .parts.physical import bring_back
+from .parts.physical import bring_back, listings
 from .plan import Plan, left_out, plan, selected
 from .wish import At, parse_at
 
@@ -62,11 +62,13 @@ def ensure_restored(run: Run, given: Parameters) -> Outcome:
     to_moment = _to_moment(run.site, at, options, given["what"])
     # Whoever looks at a site whose database a killed restore had stopped sees nothing.
     again = [bring_back(run, given, engine) for engine in sorted(_servers(options))]
-    state = ensure_quiet_again(run.site, given, given["wait_timeout"]) if any(again) else ensure_quiet(run.site, given)
-    _saw(run, "trading state", "GET", given["profile"], {"state": state})
-    store, manifest = _chosen(run, given, given["id"], at, to_moment=to_moment)
-    chosen = selected(run.site, manifest, given["what"], given["parts"], given["only"], to_moment=to_moment)
     with scratch.folder(given["scratch_dir"]) as place, contextlib.ExitStack() as stack:
+        listed = listings(run.site, given, sorted(_servers(options)) if to_moment else [], place, stack)
+        wait = given["wait_timeout"]
+        state = ensure_quiet_again(run.site, given, wait) if any(again) else ensure_quiet(run.site, given)
+        _saw(run, "trading state", "GET", given["profile"], {"state": state})
+        store, manifest = _chosen(run, given, given["id"], at, to_moment=to_moment)
+        chosen = selected(run.site, manifest, given["what"], given["parts"], given["only"], to_moment=to_moment)
         back = Back(
             site=run.site,
             given=given,
@@ -80,6 +82,7 @@ def ensure_restored(run: Run, given: Parameters) -> Outcome:
             folder=place,
             stack=stack,
             tell=run.tell,
+            listings=listed,
         )
         parts = [
             PARTS[item.engine](back, item, options.get(item.name, {}))

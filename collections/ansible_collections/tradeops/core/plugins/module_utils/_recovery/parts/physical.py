@@ -9,6 +9,8 @@ The live server keeps running until the recovered one was seen to be right. Its 
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import pathlib
 import typing as t
 
@@ -24,7 +26,7 @@ from ..._backup.wal import check_target, choose
 from ..._common.errors import CallError, LeaseHeld, Refused, TradeopsError
 from ..._common.outcome import Object
 from ..._common.waiter import Deadline, poll
-from ..back import Back, room_of
+from ..back import Back, Listing, room_of
 from ..places import Place
 from ..plan import Target
 from ..service import Service
@@ -46,7 +48,9 @@ class Physical:
         self.component = component
         self.server = Server.of(back.site, back.given, component.engine)
         self.service = Service(back.site, self.server)
-        self.tool = _OPENED[component.engine](back.site, back.given, back.folder)
+        asked = back.listings.get(component.engine)
+        self.tool: Tool = asked.result()[0] if asked else _OPENED[component.engine](back.site, back.given, back.folder)
+        self._asked = asked
         self.data = self.server.data
         self.place = Place(self.data, back.set_id)
         self.note = Note(self.data)
@@ -59,7 +63,8 @@ class Physical:
 
     def look(self) -> Target:
         check_target(self.back.site, self.moment)
-        base = self._chosen = choose(self.back.site, self.tool.bases(), self.moment, self.wanted_base)
+        bases = self._asked.result()[1] if self._asked else self.tool.bases()
+        base = self._chosen = choose(self.back.site, bases, self.moment, self.wanted_base)
         problems = []
         if self.data.exists() and self.service.running is None:
             self.back.note(
@@ -235,6 +240,23 @@ class Physical:
         """Start the server; from then on nobody has to bring it back."""
         self.service.start(lambda: answers(self.back.site, self.back.given))
         self.note.remove()
+
+
+def listings(
+    site: str,
+    given: dict[str, t.Any],
+    engines: t.Sequence[str],
+    place: pathlib.Path,
+    stack: contextlib.ExitStack,
+) -> dict[str, Listing]:
+    """Ask for the base backups of these engines while the rest is looked at. Who needs them raises what was met."""
+
+    def ask(engine: str) -> tuple[Tool, list[Base]]:
+        tool = _OPENED[engine](site, given, place)
+        return tool, tool.bases()
+
+    pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(max(1, len(engines))))
+    return {engine: pool.submit(ask, engine) for engine in engines}
 
 
 def bring_back(run: Run, given: t.Mapping[str, t.Any], engine: str) -> bool:

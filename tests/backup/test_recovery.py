@@ -325,8 +325,8 @@ def test_a_base_backup_and_its_log_go_with_the_last_set_that_has_it(place: Place
 
 
 def test_a_hole_in_the_log_is_found(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(physical, "_ARCHIVED", 3.0)  # nobody will fill it
     component, _kept = captured(place)
+    monkeypatch.setattr(physical, "_ARCHIVED", 3.0)  # nobody will fill it
     with scratch.folder() as room:
         tool = barman.opened("site", place.given, room)
         base = {one.id: one for one in tool.bases()}[component.facts["backup_id"]]

@@ -92,5 +92,5 @@ def test_a_stop_that_is_on_its_way_is_waited_for(tmp_path: pathlib.Path, gone: b
         (tmp_path / "gone").touch()
     server = {"data": str(data), "runtime": "supervisor", "service": "site:postgresql", "barman": {"server": "main"}}
     given = {"postgresql_server": {**server, "supervisor": {"supervisorctl": str(control)}}}
-    there = Service("site", Server.of("site", given, "barman")).settled(lambda: (data / "postmaster.pid").exists())
+    there = Service("site", Server.of("site", given, "barman")).settled((data / "postmaster.pid").exists)
     assert there is not gone

@@ -171,7 +171,8 @@ class Backups(Lab):
         behind = "SELECT pg_walfile_name(pg_current_wal_lsn()), last_archived_wal FROM pg_stat_archiver"
         began = time.monotonic()
         while True:
-            ((now, archived),) = self.sql(behind)
+            ((now, said),) = self.sql(behind)
+            archived = said or "0" * 24  # nothing yet
             # Of one timeline: the last eight digits count within four gigabytes of log.
             if (int(now[8:16], 16) - int(archived[8:16], 16)) * 256 + int(now[16:], 16) - int(archived[16:], 16) <= 1:
                 return

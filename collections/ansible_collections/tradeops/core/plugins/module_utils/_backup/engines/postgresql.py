@@ -13,15 +13,13 @@ import contextlib
 import dataclasses
 import datetime as dt
 import os
-import pathlib
-import tempfile
 import typing as t
 
 from ..._common.errors import InputError, Refused, Unreachable
 from ..._common.redact import Redactor
 from ..._common.typed import Data
 from ..._database.server import library
-from .. import programs
+from .. import programs, scratch
 from ..engine import Capture
 from ..manifest import Component
 from ..sets import iso
@@ -228,9 +226,10 @@ def environment(given: t.Mapping[str, t.Any], database: str = "") -> t.Iterator[
     if settings["sslrootcert"]:
         env["PGSSLROOTCERT"] = os.path.expanduser(settings["sslrootcert"])
     env |= {"PGAPPNAME": "tradeops backup", "PGCONNECT_TIMEOUT": "10", "LC_MESSAGES": "C"}
-    with tempfile.TemporaryDirectory(prefix="tradeops-") as folder:
+    # When we are killed the next run removes the folder, and the password with it.
+    with scratch.folder() as place:
         if settings["password"]:
-            file = pathlib.Path(folder) / "pgpass"
+            file = place / "pgpass"
             file.touch(mode=0o600)
             escaped = settings["password"].replace("\\", "\\\\").replace(":", "\\:")
             file.write_text(f"*:*:*:*:{escaped}\n", encoding="utf-8")

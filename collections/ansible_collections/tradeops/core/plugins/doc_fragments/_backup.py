@@ -107,3 +107,16 @@ options:
     type: float
     default: 5.0
 """
+
+    # Of a module with O(what), which asks something of the latest set (``_backup/asked.py``).
+    LATEST = r"""
+options:
+  parts:
+    description:
+      - The types of backups with their components, as in C(tradeops_backup_types). They say which components
+        O(what) needs. In full that is what an V(emergency) backup has, or where there is no such type what V(database)
+        and V(config) have together.
+      - Without them the latest set is the newest of all.
+    type: dict
+    default: {}
+"""

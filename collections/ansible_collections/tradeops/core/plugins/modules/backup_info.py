@@ -18,6 +18,7 @@ description:
     is one that cannot be listed, unless O(expected) is false. A wrong bucket looks just like that.
 extends_documentation_fragment:
   - tradeops.core._backup
+  - tradeops.core._backup.latest
   - tradeops.core._operation
   - tradeops.core._attributes
 attributes:
@@ -44,17 +45,11 @@ options:
     elements: str
     default: []
   what:
-    description: The latest set is the newest from which this could be restored, as O(parts) has it, unless O(types) are
-      given. In full that takes what an V(emergency) backup has, or where there is no such type what V(database) and
-      V(config) have together. Newer sets that were passed over are told.
+    description: The latest set is the newest from which this could be restored, unless O(types) are given. Newer ones
+      that were passed over are told.
     type: str
     choices: [full, database, config, data]
     default: full
-  parts:
-    description: The types of backups with their components, as in C(tradeops_backup_types). Without them the latest set
-      is the newest of all.
-    type: dict
-    default: {}
   limit:
     description: How many sets are told one by one, the newest first. All are counted.
     type: int

@@ -23,6 +23,7 @@ description:
     an extension, fails the module, and says nothing about the set.
 extends_documentation_fragment:
   - tradeops.core._backup
+  - tradeops.core._backup.latest
   - tradeops.core._operation
   - tradeops.core._attributes
 attributes:
@@ -50,17 +51,11 @@ options:
     elements: str
     default: []
   what:
-    description: The latest set is the newest from which this could be restored, as O(parts) has it, unless O(types) are
-      given. In full that takes what an V(emergency) backup has, or where there is no such type what V(database) and
-      V(config) have together. Newer sets that were passed over are told.
+    description: The latest set is the newest from which this could be restored, unless O(types) are given. Newer ones
+      that were passed over are told.
     type: str
     choices: [full, database, config, data]
     default: database
-  parts:
-    description: The types of backups with their components, as in C(tradeops_backup_types). Without them the latest set
-      is the newest of all.
-    type: dict
-    default: {}
   subset:
     description: With O(id=all) only a part, such as V(1/7), or V(today/7) for another seventh each day. Sets belong to
       a

@@ -18,7 +18,7 @@ import subprocess
 import threading
 import typing as t
 
-from .._common.errors import InputError, Refused
+from .._common.errors import InputError, Refused, Unproven
 from .scratch import User
 
 _PIECE = 256 << 10  # bytes of a read
@@ -95,12 +95,14 @@ def run(
     clean: t.Callable[[str], str] = str,
     user: User | None = None,
     running: Running | None = None,
+    budget: float | None = None,
 ) -> str:
     """Run a program to its end, its output into ``output``, and return the end of what it wrote to standard error.
 
     ``env`` is added to the environment. ``source`` is what it is fed. It runs as ``user``, None for ourselves;
-    ``running`` lets another thread end it. Raises Refused with ``what`` when it ends with another status than 0 or was
-    killed, and what ``output`` or ``source`` raises; the program is ended then.
+    ``running`` lets another thread end it. ``budget``: seconds that it may take, None where that depends on the data.
+    Raises Refused with ``what`` when it ends with another status than 0 or was killed, Unproven when it takes longer
+    than its budget, and what ``output`` or ``source`` raises; the program is ended then.
     """
     name = os.path.basename(argv[0])
     another: dict[str, t.Any] = {"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}
@@ -119,6 +121,7 @@ def run(
         raise Refused(f"{what}: {name} cannot be run: {exc.strerror}.", method="run", path=name, sent=False) from exc
     if running:
         running.add(process)
+    limit = _Limit(process, budget) if budget else None
     said: collections.deque[str] = collections.deque(maxlen=_TAIL)
     listening = threading.Thread(target=_listen, args=(process, said), name=f"what {name} says", daemon=True)
     feeding = _Feeding(process, source) if source is not None else None
@@ -130,6 +133,8 @@ def run(
                 output.write(piece)
         status = process.wait()
     finally:
+        if limit:
+            limit.cancel()
         _stop(process)
         if feeding:
             feeding.join()
@@ -140,6 +145,8 @@ def run(
     if feeding and feeding.problem:
         raise feeding.problem
     text = clean(" ".join(" ".join(said).split()))
+    if limit and limit.over:
+        raise Unproven(f"{what}: {name} did not end within {budget:g} s: {text or 'it said nothing'}")
     if status != 0:
         told = f": {text}" if text else " and said nothing."
         raise Refused(f"{what}: {name} {ended(status)}{told}", method="run", path=name, sent=True)
@@ -164,6 +171,20 @@ def ended(status: int) -> str:
             return f"was killed by {signal.Signals(-status).name}"
         return f"was killed by the signal {-status}"
     return f"ended with the status {status}"
+
+
+class _Limit(threading.Timer):
+    """Ends a program that takes longer than its budget."""
+
+    def __init__(self, process: subprocess.Popen[bytes], budget: float) -> None:
+        super().__init__(budget, self._end, [process])
+        self.daemon = True
+        self.over = False
+        self.start()
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        self.over = process.poll() is None
+        _stop(process)
 
 
 class _Feeding:

@@ -57,7 +57,7 @@ class Service:
             raise Unproven(f"{self.site}: {self.name} was started, and its server does not answer after {_BUDGET:g} s")
 
     def begun(self) -> None:
-        """Wait for the end of what started the server. Raises Refused."""
+        """Wait for the end of what started the server. Raises Refused, and Unproven when it does not end."""
         if self._starting:
             starting, self._starting = self._starting, None
             starting.result()
@@ -100,12 +100,12 @@ class Service:
         """Whether what runs the server is about to stop it, of which the server itself need not know yet."""
         said = Output()
         with contextlib.suppress(Refused):  # it ends with a status for each state, too
-            argv = [*self._argv, self._asked, self.name]
-            programs.run(argv, said, env={}, what=f"{self.site}: the state of {self.name}")
+            self._run(self._asked, said)
         return any(word in said.text for word in _STOPPING)
 
-    def _run(self, verb: str) -> None:
-        programs.run([*self._argv, verb, self.name], None, env={}, what=f"{self.site}: to {verb} {self.name}")
+    def _run(self, verb: str, said: Output | None = None) -> None:
+        argv, what = [*self._argv, verb, self.name], f"{self.site}: {verb} {self.name}"
+        programs.run(argv, said, env={}, what=what, budget=_BUDGET)
 
     def _command(self, server: Server) -> list[str]:
         where = f"{self.site}: tradeops_postgresql_server"

@@ -41,7 +41,7 @@ def test_a_program_ends_with_its_process(tmp_path: pathlib.Path) -> None:
         end = time.monotonic() + 60
         while not (file.exists() and file.read_text().strip()):
             assert time.monotonic() < end
-            time.sleep(0.01)
+            time.sleep(0.01)  # until it has begun, or the test is over
         process.kill()
     status = pathlib.Path(f"/proc/{file.read_text().strip()}/stat")
     while status.exists() and status.read_text().rpartition(")")[2].split()[0] not in "ZX":

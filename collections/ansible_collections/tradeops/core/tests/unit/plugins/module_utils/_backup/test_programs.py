@@ -23,7 +23,7 @@ def test_another_thread_ends_what_runs_and_what_is_about_to() -> None:
     running = programs.Running()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         done = pool.submit(programs.run, SLEEP, None, env={}, what="a rest", running=running)
-        time.sleep(0.2)
+        time.sleep(0.2)  # so that it mostly runs; it is ended all the same where it does not yet
         running.end()
         with pytest.raises(Refused, match="a rest: sleep was killed by SIGTERM"):
             done.result(timeout=30)

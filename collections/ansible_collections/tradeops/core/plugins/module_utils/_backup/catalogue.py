@@ -28,7 +28,7 @@ from .._common.errors import Damaged, InputError, Refused, TradeopsError, Unprov
 from .asked import Asked
 from .manifest import MANIFEST, SAFETY, Manifest, folder, from_json
 from .retention import LEVELS
-from .sets import Running, running_of
+from .sets import Running, age, running_of
 from .store import Entry, Store
 
 RUNNING = "running.json"
@@ -275,7 +275,7 @@ class Catalogue:
                     parts = t.cast("re.Match[str]", ID.fullmatch(set_id))
                     found[set_id] = Listed(set_id, self.site, parts["type"], read_stamp(parts["at"]), {})
                 found[set_id].copies[copy.store] = copy
-        return [found[set_id] for set_id in sorted(found)]
+        return [found[set_id] for set_id in sorted(found, key=age)]
 
     def _list(self, store: Store, expected: bool) -> dict[str, Copy]:
         copies: dict[str, Copy] = {}
@@ -430,7 +430,7 @@ def choose(
         over = "".join(f"; {text}" for text in passed_over(sets, asked))
         limits.append("that can be used")
         raise InputError(f"there is no set {' '.join(filter(None, limits))}; {_newest(sets)}{over}.")
-    return max(fitting, key=lambda one: one.id)
+    return max(fitting, key=lambda one: age(one.id))
 
 
 def passed_over(sets: t.Sequence[Listed], asked: Asked | None = None, chosen: Listed | None = None) -> list[str]:
@@ -439,7 +439,7 @@ def passed_over(sets: t.Sequence[Listed], asked: Asked | None = None, chosen: Li
         f"{one.id} lacks {asked.lacks(one.facts.components)}"
         for one in reversed(sets)
         if asked and one.facts and one.usable and not one.ahead and one.type != SAFETY
-        if (chosen is None or one.id > chosen.id) and asked.lacks(one.facts.components)
+        if (chosen is None or age(one.id) > age(chosen.id)) and asked.lacks(one.facts.components)
     ]
     said = []
     if asked and poor:

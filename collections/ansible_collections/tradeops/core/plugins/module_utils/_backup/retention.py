@@ -22,6 +22,7 @@ import typing as t
 from .._common.errors import InputError, Unproven
 from .._common.typed import Data
 from .engine import Base
+from .sets import age
 
 LEVELS = ("listed", "sizes", "hashes", "tools", "restored")
 _DURATION = re.compile(r"(?=\d)(?:(\d+)y)?(?:(\d+)m)?(?:(\d+)d)?(?:(\d+)h)?")
@@ -193,7 +194,7 @@ def decide(subjects: t.Sequence[Subject], policy: Policy, now: dt.datetime) -> l
             f"the two clocks has jumped. Nothing was removed; put the clock right."
         )
     groups: dict[str, list[Subject]] = {}
-    for one in sorted(subjects, key=lambda one: (one.taken, one.id), reverse=True):
+    for one in sorted(subjects, key=lambda one: (one.taken, age(one.id)), reverse=True):
         groups.setdefault(one.type, []).append(one)
     reasons: dict[str, list[str]] = {one.id: [] for one in subjects}
     removable: dict[str, str] = {}
@@ -203,7 +204,7 @@ def decide(subjects: t.Sequence[Subject], policy: Policy, now: dt.datetime) -> l
     _keep_parents(subjects, reasons)
     decisions = [
         Decision(one.id, one.type, bool(said), tuple(said) or (removable[one.id],), one.id in good)
-        for one in sorted(subjects, key=lambda one: (one.taken, one.id), reverse=True)
+        for one in sorted(subjects, key=lambda one: (one.taken, age(one.id)), reverse=True)
         for said in [reasons[one.id]]
     ]
     for kind in groups:

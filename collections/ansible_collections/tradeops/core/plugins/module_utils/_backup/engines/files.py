@@ -184,6 +184,7 @@ class _Archive:
                 # What a hard link means is not asked: each name has its content.
                 self._tar.inodes.clear()  # type: ignore[attr-defined]  # not in the stubs
                 member = self._tar.gettarinfo(arcname=name, fileobj=file)
+                member.size = before.st_size  # a file that grows may have grown since
                 if before.st_size <= _WHOLE:
                     content = _exactly(file, before.st_size)
                     if self._same(before, file, path, len(content)):

@@ -188,6 +188,22 @@ def test_a_log_that_grows_is_taken_as_it_was(tmp_path: pathlib.Path) -> None:
     assert taken == (b"line\n" * (len(taken) // 5 + 1))[: len(taken)]
 
 
+def test_a_log_that_grows_before_its_header_is_made(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "app.log"
+    path.write_bytes(b"line\n" * 10)
+    real = tarfile.TarFile.gettarinfo
+
+    def grown(archive: tarfile.TarFile, *given: t.Any, **named: t.Any) -> tarfile.TarInfo:
+        with path.open("ab") as file:
+            file.write(b"line\n")
+        return real(archive, *given, **named)
+
+    monkeypatch.setattr(tarfile.TarFile, "gettarinfo", grown)
+    component, kept = capture(path, growing=True)
+    assert component.facts["bytes"] == 50
+    assert (kept.unpacked(tmp_path / "there") / "app.log").read_bytes() == b"line\n" * 10
+
+
 def test_what_cannot_be_used_is_one_sentence(tmp_path: pathlib.Path) -> None:
     for options, said in (
         ({"paths": []}, "paths: name at least one"),

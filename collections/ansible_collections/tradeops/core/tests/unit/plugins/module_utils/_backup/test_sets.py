@@ -18,7 +18,14 @@ import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup import sets
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Manifest, read_manifest
-from ansible_collections.tradeops.core.plugins.module_utils._backup.sets import Clock, Making, Running, is_id, new_id
+from ansible_collections.tradeops.core.plugins.module_utils._backup.sets import (
+    Clock,
+    Making,
+    Running,
+    age,
+    is_id,
+    new_id,
+)
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stores.local import LocalStore
 from ansible_collections.tradeops.core.plugins.module_utils._backup.stream import STORED, Targets
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import LeaseHeld, Refused, Unreachable
@@ -62,10 +69,15 @@ def keys(store: LocalStore) -> list[str]:
 
 
 def test_ids_are_sorted_by_time_and_never_the_same() -> None:
-    ids = [new_id("daily", NOW + dt.timedelta(seconds=step // 50)) for step in range(100)]
-    assert [each[:16] for each in ids] == sorted(each[:16] for each in ids)
-    assert len(set(ids)) == 100 and all(is_id(each) for each in (*ids, new_id("pre-deployment", NOW)))
+    ids = [new_id("daily", NOW + dt.timedelta(milliseconds=step)) for step in range(2000)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids) and all(is_id(each) for each in (*ids, new_id("pre-deployment", NOW)))
     assert not any(is_id(text) for text in ("", "x", "../20261126T020000Z-daily-bbbbbb", OWN + "/", OWN[:-1] + "x"))
+
+
+def test_of_two_kinds_in_one_second_the_later_is_the_later() -> None:
+    first, second = new_id("manual", NOW), new_id("daily", NOW + dt.timedelta(milliseconds=500))
+    assert first[:16] == second[:16] and sorted([second, first], key=age) == [first, second]
 
 
 def test_a_set_is_marked_first_and_published_last(store: LocalStore) -> None:

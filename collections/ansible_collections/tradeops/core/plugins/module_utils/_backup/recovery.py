@@ -19,6 +19,7 @@ import os
 import pathlib
 import re
 import signal
+import threading
 import typing as t
 
 from .._common.errors import InputError, Unproven
@@ -32,6 +33,7 @@ _LAST = re.compile(r"LOG:\s+last completed transaction was at log time (.*)")
 _TOO_EARLY = "recovery ended before configured recovery target was reached"
 _EVERY = 10.0  # s between two lines of progress
 _PROMOTION = 120.0  # s
+_SYNCED = 1.0  # s between two turns of bringing to the disk what comes
 _LOOK = """
     SELECT pg_is_in_recovery() AS recovering,
         CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() END AS paused,
@@ -126,6 +128,30 @@ def synced(data: pathlib.Path) -> None:
             raise Unproven(f"{data} cannot be brought to its disk: {os.strerror(ctypes.get_errno())}")
     finally:
         os.close(folder)
+
+
+@contextlib.contextmanager
+def synced_meanwhile(folder: pathlib.Path) -> t.Iterator[None]:
+    """Bring what is written into the file system of ``folder`` to its disk while the block runs, for there is nothing
+    else to do for that disk then. Raises Unproven when it could not: the kernel tells of a lost write once."""
+    over, problems = threading.Event(), list[Unproven]()
+
+    def sync() -> None:
+        while not over.wait(_SYNCED) and not problems:
+            try:
+                synced(folder)
+            except Unproven as exc:
+                problems.append(exc)
+
+    thread = threading.Thread(target=sync, name=f"sync {folder}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if problems:
+        raise problems[0]
 
 
 def fetch(

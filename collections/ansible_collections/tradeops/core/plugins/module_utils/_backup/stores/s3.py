@@ -14,6 +14,8 @@ import datetime as dt
 import functools
 import hashlib
 import importlib
+import io
+import mmap
 import os
 import tempfile
 import typing as t
@@ -439,7 +441,9 @@ class _Part:
         self.number = number
         self.size = 0
         self._limit = part_size(number)
-        self._file = tempfile.SpooledTemporaryFile(max_size=_FIRST + 1)  # noqa: SIM115 -- closed when it was sent
+        # Pages of its own go back to the system at once; in the heap they would leave holes.
+        self._mapped = self._limit == _FIRST
+        self._file: t.Any = mmap.mmap(-1, self._limit) if self._mapped else tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it was sent
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     @property
@@ -459,7 +463,8 @@ class _Part:
         """Give the part as a file, from its beginning; it is let go afterwards."""
         self._file.seek(0)
         try:
-            yield self._file
+            # What is mapped is as long as a full part.
+            yield io.BytesIO(self._file.read(self.size)) if self._mapped and not self.full else self._file
         finally:
             self.close()
 

@@ -112,9 +112,13 @@ class Physical:
             self.back.note(note)
 
     def prepare(self) -> None:
-        back = self.back
-        base = t.cast(Base, self._chosen)
         self.place.begin()
+        with recovery.synced_meanwhile(self.place.path.parent):
+            self._recover(t.cast(Base, self._chosen))
+        self.place.ready()
+
+    def _recover(self, base: Base) -> None:
+        back = self.back
         recovery.fetch(
             self.tool,
             base,
@@ -138,7 +142,6 @@ class Physical:
                 self._rows = fingerprints(session, 0)[0]
             back.progress(f"{found.reached.said}; {sum(self._rows.values())} rows in {len(self._rows)} tables")
             self.reached = found.promote()
-        self.place.ready()
 
     def switch(self) -> None:
         """Exchange the folders while nothing runs. What fails then is taken back, so that a server runs again."""

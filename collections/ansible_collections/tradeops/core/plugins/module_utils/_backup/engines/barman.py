@@ -262,6 +262,9 @@ class BarmanCloud:
                 if not wanted.done():
                     wanted.set_result([])
 
+    def in_the_way(self) -> str:
+        return ""
+
     def keep(self, base: Base, kept: bool) -> None:
         """Hold a base backup and its log beyond their retention, or no longer."""
         how = ["--target", "full"] if kept else ["--release"]

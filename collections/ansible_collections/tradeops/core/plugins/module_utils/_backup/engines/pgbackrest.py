@@ -61,12 +61,8 @@ class PgBackRest:
         with scratch.folder() as place:
             tool = opened(site, given, place)
             check_physical(site, options, given, tool)
-            if rules := tool.rules():
-                raise InputError(
-                    f"{site}: after each backup pgBackRest would remove by rules of its own, which know nothing of "
-                    f"sets: {', '.join(rules)}. Set each of them to {_EVER} in its configuration; what is kept is said "
-                    "by tradeops_backup_retention. Nothing was captured."
-                )
+            if why := tool.in_the_way():
+                raise InputError(f"{site}: {why}. Nothing was captured.")
 
     def capture(self, name: str, options: dict[str, t.Any], capture: Capture) -> Component:
         with scratch.folder() as place:
@@ -184,11 +180,18 @@ class Repository:
         if file.name not in self.segments():
             raise Unproven(f"{self.site}: pgbackrest archive-push ended well, and the repository has no {file.name}")
 
-    def rules(self) -> list[str]:
-        """Name what pgBackRest itself would remove by, as it reports its configuration when it only looks."""
+    def in_the_way(self) -> str:
+        """Look for rules of its own that remove, as it reports its configuration when it only looks."""
         said = Output()
         self._call(["--dry-run", "expire"], said, "looking at its own retention", console="info")
-        return ruled(said.text)
+        rules = ruled(said.text)
+        if not rules:
+            return ""
+        return (
+            f"after each backup pgBackRest would remove by rules of its own, which know nothing of sets: "
+            f"{', '.join(rules)}. Set each of them to {_EVER} in its configuration; what is kept is said by "
+            "tradeops_backup_retention"
+        )
 
     @contextlib.contextmanager
     def pushing(self) -> t.Iterator[t.Callable[[pathlib.Path], None]]:

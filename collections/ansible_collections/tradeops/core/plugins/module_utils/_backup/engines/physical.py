@@ -48,6 +48,9 @@ class Tool(Physical, t.Protocol):
     @property
     def described(self) -> dict[str, t.Any]: ...
 
+    def in_the_way(self) -> str:
+        """Say what about the tool is in the way of a new base backup, and what to do; empty when nothing is."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Facts:

@@ -95,7 +95,7 @@ class Physical:
             way=f"recovered beside from the base backup {base.id} to {self.moment}, then renamed",
             safety=str(self.place.before),
             problems=tuple(problems),
-            notes=("a new base backup is due afterwards, for the server is then on a new timeline",),
+            notes=tuple(due(self.tool)),
         )
 
     def wanted(self) -> list[Artefact]:
@@ -243,6 +243,16 @@ class Physical:
         """Start the server; from then on nobody has to bring it back."""
         self.service.start(lambda: answers(self.back.site, self.back.given))
         self.note.remove()
+
+
+def due(tool: Tool) -> list[str]:
+    """Say what has to follow a recovery, and what is in its way: that keeps nobody from restoring."""
+    said = ["a new base backup is due afterwards, for the server is then on a new timeline"]
+    try:
+        why = tool.in_the_way()
+    except TradeopsError as exc:
+        return [*said, f"whether it can be taken is not known: {exc}"]
+    return [*said, f"it will be refused: {why}"] if why else said
 
 
 def listings(

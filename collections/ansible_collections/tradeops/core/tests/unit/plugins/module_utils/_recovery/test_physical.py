@@ -10,11 +10,13 @@ import json
 import os
 import pathlib
 import typing as t
+from unittest import mock
 
 import pytest
 
 from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.physical import Server
 from ansible_collections.tradeops.core.plugins.module_utils._backup.run import Run
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Unproven
 from ansible_collections.tradeops.core.plugins.module_utils._common.gate import Gate
 from ansible_collections.tradeops.core.plugins.module_utils._common.redact import Redactor
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts import physical
@@ -94,3 +96,12 @@ def test_a_stop_that_is_on_its_way_is_waited_for(tmp_path: pathlib.Path, gone: b
     given = {"postgresql_server": {**server, "supervisor": {"supervisorctl": str(control)}}}
     there = Service("site", Server.of("site", given, "barman")).settled((data / "postmaster.pid").exists)
     assert there is not gone
+
+
+def test_what_is_in_the_way_of_the_next_base_backup_is_told_and_keeps_nobody_from_restoring() -> None:
+    asked = mock.Mock()
+    asked.in_the_way.side_effect = ["", "pgBackRest would remove by repo1-retention-full=2", Unproven("no report")]
+    free, ruled, silent = (physical.due(asked) for _time in range(3))
+    assert len(free) == 1 and "a new base backup is due" in free[0]
+    assert ruled[1:] == ["it will be refused: pgBackRest would remove by repo1-retention-full=2"]
+    assert silent[1:] == ["whether it can be taken is not known: no report"]

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 import typing as t
+from unittest import mock
 
 import psycopg
 import pyrage
@@ -21,6 +22,7 @@ from simulator_ground import Ground
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Component
 from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Refused
 from ansible_collections.tradeops.core.plugins.module_utils._recovery.parts import logical
+from ansible_collections.tradeops.core.plugins.module_utils._recovery.roles import Roles
 
 # Some megabytes that cannot be compressed.
 FILLER = "SELECT n, gen_random_uuid() AS one, gen_random_uuid() AS other FROM generate_series(1, 150000) AS n"
@@ -297,6 +299,23 @@ def test_roles_that_the_server_lacks_are_named_before_anything_is_done(site: Sit
     finally:
         with site.session(superuser=True) as session:
             session.execute(f"ALTER ROLE {user} NOCREATEROLE; REVOKE pg_read_all_data FROM {user}")
+
+
+def test_a_role_that_somebody_uses_by_now_stays_and_is_told(site: Site, people: list[str]) -> None:
+    _forget(site, people)
+    back, component = mock.Mock(), mock.Mock(facts={"roles": people}, artefacts=[])
+    component.name = "database"
+    roles = Roles(back, component)
+    with site.session(superuser=True) as session:
+        session.row_factory = psycopg.rows.dict_row
+        roles.look(session)
+        roles.make(session)
+        session.execute("GRANT SELECT ON trades TO reporting")
+        roles.unmake(session)
+        left = session.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (people,)).fetchall()
+    assert left == [{"rolname": "reporting"}]
+    (((said,), _named),) = back.note.call_args_list
+    assert said.startswith("database: the role reporting that was made for it stays: role") and "depend on it" in said
 
 
 def test_sessions_that_come_again_and_again_do_not_hold_up_the_switch(site: Site) -> None:

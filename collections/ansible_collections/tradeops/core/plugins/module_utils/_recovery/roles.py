@@ -49,6 +49,7 @@ class Roles:
         self.component = component
         self.missing: dict[str, Role] = {}
         self.may_create = False
+        self._made: list[str] = []
         self._superuser = False
         self._described: dict[str, str] | None = None
 
@@ -68,10 +69,22 @@ class Roles:
         for role in self.missing.values():
             name = compose.Identifier(role.name)
             session.execute(compose.SQL("CREATE ROLE {} NOLOGIN").format(name))
+            self._made.append(role.name)
             if not self._superuser:
                 # Only a member may give it what it owns.
                 session.execute(compose.SQL("GRANT {} TO CURRENT_USER").format(name))
             self.back.progress(f"{self.component.name}: made the role {role}, NOLOGIN and without a password")
+
+    def unmake(self, session: t.Any) -> None:
+        """Remove what was made, for a restore that has failed. What somebody uses by now stays, and is told."""
+        compose = library().sql
+        while self._made:
+            name = self._made.pop()
+            try:
+                session.execute(compose.SQL("DROP ROLE {}").format(compose.Identifier(name)))
+            except library().Error as exc:
+                why = " ".join(str(exc).split())
+                self.back.note(f"{self.component.name}: the role {name} that was made for it stays: {why}")
 
     def _was(self, name: str) -> str:
         if self._described is None:

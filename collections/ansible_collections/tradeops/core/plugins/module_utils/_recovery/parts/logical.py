@@ -165,9 +165,6 @@ class Logical:
 
     def prepare(self) -> None:
         artefact = self._artefact()
-        if self.one_pass and self.roles.missing:
-            # They stay, whatever comes of the restore: so none is made for a dump that is damaged.
-            self.back.check(artefact)
         with self._session() as session:
             self.roles.make(session)
             session.execute(self._create())
@@ -323,6 +320,7 @@ class Logical:
     def discard(self) -> None:
         with self._session() as session:
             self._drop(session, self.beside)
+            self.roles.unmake(session)
 
     def _rename(self, pairs: t.Sequence[tuple[str, str]]) -> None:
         """Rename databases in one transaction, while the sessions of others in them are ended.

@@ -117,6 +117,20 @@ def test_a_table_that_changes_meanwhile(site: Site) -> None:
     restored(site, result["backup_id"])
 
 
+def test_a_table_that_somebody_holds(site: Site) -> None:
+    """The dump gives up, and so does who counts meanwhile."""
+    site.fill(1)
+    component = {"name": "database", "engine": "postgresql", "lock_timeout": 0.5}
+    with site.session() as session, session.transaction():
+        session.execute("LOCK TABLE noise IN ACCESS EXCLUSIVE MODE")
+        result = site.run("backup", components=[component])
+        ours = "SELECT query FROM pg_stat_activity WHERE application_name = 'tradeops backup' AND state <> 'idle'"
+        assert session.execute(ours).fetchall() == []
+    assert result["failed"] and "lock timeout" in result["msg"], result
+    assert site.left() == []
+    restored(site, site.take()["backup_id"])
+
+
 def test_a_file_that_changes_while_it_is_read(site: Site) -> None:
     """Half of one state and half of another is worth nothing: it is read again, and then refused by its name."""
     site.with_files()

@@ -9,10 +9,12 @@ Everything is counted in the snapshot that the dump is of, so that it is exact w
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import datetime as dt
 import os
+import threading
 import typing as t
 
 from ..._common.errors import InputError, Refused, Unreachable
@@ -72,6 +74,8 @@ _TABLES = """
     ORDER BY 1
 """
 
+Counts = tuple[dict[str, int], dict[str, str]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -119,13 +123,12 @@ class Postgresql:
             roles = [row["name"] for row in session.execute(_ROLES)]
             capture.progress(f"{name}: dumping {found['database']}, {found['size'] / 1e6:.0f} MB on the server")
             wait = f"--lock-wait-timeout={facts.lock_timeout * 1000:.0f}"
-            with capture.artefact(DUMP) as sink:
+            with capture.artefact(DUMP) as sink, counting(session, facts.checksums_up_to) as counted:
                 argv = [dump, "--format=custom", "--compress=0", "--no-password", wait, f"--snapshot={snapshot}"]
                 said = capture.run(argv, sink, env=env, what=f"{name}: the dump of {found['database']}")
             for line in filter(None, said.splitlines()):
                 capture.note(f"{name}: {line}")
-            capture.progress(f"{name}: counting the rows of {found['database']}")
-            rows, checksums = fingerprints(session, facts.checksums_up_to)
+            rows, checksums = counted.result()
             session.execute("ROLLBACK")
             if facts.globals:
                 with capture.artefact(GLOBALS) as sink:
@@ -154,14 +157,31 @@ class Postgresql:
         )
 
 
-def fingerprints(session: t.Any, checksums_up_to: int) -> tuple[dict[str, int], dict[str, str]]:
+@contextlib.contextmanager
+def counting(session: t.Any, checksums_up_to: int) -> t.Iterator[concurrent.futures.Future[Counts]]:
+    """Give what ``fingerprints`` finds while the block runs, so that the snapshot is not held for longer than a dump
+    takes. A block that fails ends it."""
+    over = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="count") as pool:
+        try:
+            yield pool.submit(fingerprints, session, checksums_up_to, over)
+        except BaseException:
+            over.set()
+            with contextlib.suppress(library().Error):  # a server that is gone
+                session.cancel()
+            raise
+
+
+def fingerprints(session: t.Any, checksums_up_to: int, over: threading.Event | None = None) -> Counts:
     """Count the rows of every table as ``session`` sees them; return the counts, and the checksums of those not larger.
 
-    Names are as SQL writes them, with quotes where they are needed.
+    Names are as SQL writes them, with quotes where they are needed. ``over``: set when nobody asks any more.
     """
     rows: dict[str, int] = {}
     checksums: dict[str, str] = {}
     for table in session.execute(_TABLES).fetchall():
+        if over and over.is_set():
+            break
         name = table["name"]
         summed = table["size"] <= checksums_up_to
         # The name was quoted by the server itself.

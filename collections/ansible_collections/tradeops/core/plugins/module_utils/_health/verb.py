@@ -28,6 +28,7 @@ from .thresholds import LEVELS, Level, rank
 from .verdict import Result, Verdict, compose
 
 _PAUSE = 1.0  # s between two rounds, less where the gate is shorter
+_CUT = 0.1  # s before the end of the time from which on a round that ends was cut short by it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,13 +72,19 @@ class Watching:
 
 @dataclasses.dataclass
 class Watched:
-    """What was seen of a site: the verdict of the first round and of the last one."""
+    """What was seen of a site: the verdict of the first round and of the last one. ``cut``: that of one more, which was
+    worse, and which the end of the time cut short."""
 
     first: Verdict
     last: Verdict
     results: list[Result]
     rounds: int
     held: float = 0.0
+    cut: Verdict | None = None
+
+    def __str__(self) -> str:
+        more = f". A last round, which the end of the time cut short, found {_said(self.cut)}" if self.cut else ""
+        return f"{_said(self.last)}{more}"
 
 
 class Health:
@@ -148,7 +155,11 @@ class Health:
                 return seen
             deadline.pause(pause)
             began = time.monotonic()
-            seen.last, seen.results = self.look(deadline)
+            verdict, results = self.look(deadline)
+            if deadline.remaining < _CUT and rank(verdict.level) > rank(seen.last.level):
+                seen.cut = verdict
+                return seen
+            seen.last, seen.results = verdict, results
             took = time.monotonic() - began
             seen.rounds += 1
             if not gate.good(seen.last.level):
@@ -191,15 +202,18 @@ def _series(watch: Watch) -> dict[str, t.Any]:
     return {"unit": watch.check.unit, "points": points, "limits": limits}
 
 
+def _said(verdict: Verdict) -> str:
+    return f"{verdict.level}: {'; '.join(verdict.explain)}"
+
+
 def _report(run: Run, gate: Gate | None, maintenance: Maintenance | None, seen: Watched) -> dict[str, t.Any]:
     verdict, least = seen.last, gate or Gate(at_least="warn")
     problem = ""
     if not least.good(verdict.level) or (gate and seen.held < gate.for_):
-        last = f"{verdict.level}: {'; '.join(verdict.explain)}"
         problem = (
-            f"health was {gate.at_least} or better for {seen.held:.1f} of {gate.for_:g} s; last seen: {last}"
+            f"health was {gate.at_least} or better for {seen.held:.1f} of {gate.for_:g} s; last seen: {seen}"
             if gate
-            else last
+            else str(seen)
         )
     run.site.seen = [_seen(result) for result in seen.results]
     counts = [(level, sum(result.level == level for result in seen.results)) for level in LEVELS]

@@ -1,7 +1,7 @@
 # Copyright: tradeops contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In which order the checks of a site begin."""
+"""In which order the checks of a site begin, and what a round counts that the end of the time cuts short."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from ansible_collections.tradeops.core.plugins.module_utils._health.asked import
 from ansible_collections.tradeops.core.plugins.module_utils._health.checks import parse_checks
 from ansible_collections.tradeops.core.plugins.module_utils._health.hysteresis import Retries
 from ansible_collections.tradeops.core.plugins.module_utils._health.probes import stores, table
-from ansible_collections.tradeops.core.plugins.module_utils._health.reading import Judged
+from ansible_collections.tradeops.core.plugins.module_utils._health.reading import Judged, Level
+from ansible_collections.tradeops.core.plugins.module_utils._health.verb import Gate, Health
+from ansible_collections.tradeops.core.plugins.module_utils._health.verdict import Verdict
 
 CHECKS = [
     {"name": "disk", "kind": "disk", "path": "/"},
@@ -53,3 +55,37 @@ def test_a_library_that_is_missing_is_refused_before_anything_is_read(monkeypatc
     with pytest.raises(InputError, match="site: check database: the Python library no_such_library is missing"):
         table.prepare(check, asked)
     table.load([check])
+
+
+class Site(Health):
+    """Gives one verdict after the other; the last one takes all the time that is left."""
+
+    def __init__(self, deadline: Deadline, *levels: Level) -> None:
+        self.left = list(levels)
+        self.deadline = deadline
+
+    def look(self, deadline: Deadline) -> tuple[Verdict, list[t.Any]]:
+        level = self.left.pop(0)
+        if not self.left:
+            self.deadline.seconds = 0.0
+        return Verdict(level, level, [], [f"margin is {level}"]), []
+
+
+def test_a_round_that_the_end_of_the_time_cuts_short_does_not_hide_what_was_seen() -> None:
+    deadline = Deadline(60.0)
+    seen = Site(deadline, "warn", "warn", "unknown").watch(Gate(), deadline)
+    assert (seen.last.level, seen.rounds, seen.held) == ("warn", 2, 0.0)
+    found = "A last round, which the end of the time cut short, found unknown: margin is unknown"
+    assert str(seen) == f"warn: margin is warn. {found}"
+
+
+def test_such_a_round_does_not_pass_a_gate_that_was_about_to_pass() -> None:
+    deadline = Deadline(60.0)
+    seen = Site(deadline, "pass", "pass", "unknown").watch(Gate(for_=2.0), deadline)
+    assert seen.last.level == "pass" and 0 < seen.held < 2 and seen.cut
+
+
+def test_one_that_is_no_worse_counts() -> None:
+    deadline = Deadline(60.0)
+    seen = Site(deadline, "unknown", "warn").watch(Gate(), deadline)
+    assert (seen.last.level, seen.rounds, seen.cut) == ("warn", 2, None)

@@ -17,7 +17,8 @@ from ansible_collections.tradeops.core.plugins.module_utils._health.asked import
 from ansible_collections.tradeops.core.plugins.module_utils._health.checks import parse_checks
 from ansible_collections.tradeops.core.plugins.module_utils._health.hysteresis import Retries
 from ansible_collections.tradeops.core.plugins.module_utils._health.probes import stores, table
-from ansible_collections.tradeops.core.plugins.module_utils._health.reading import Judged, Level
+from ansible_collections.tradeops.core.plugins.module_utils._health.reading import Judged
+from ansible_collections.tradeops.core.plugins.module_utils._health.thresholds import Level
 from ansible_collections.tradeops.core.plugins.module_utils._health.verb import Gate, Health
 from ansible_collections.tradeops.core.plugins.module_utils._health.verdict import Verdict
 

@@ -11,7 +11,7 @@ import typing as t
 
 T = t.TypeVar("T")
 # A look that has less than this (s) left cannot be answered, and would only hide what was seen before.
-_SHORTEST_LOOK = 0.1
+SHORTEST_LOOK = 0.1
 
 
 class Deadline:
@@ -45,7 +45,7 @@ def poll(deadline: Deadline, *, first: float = 0.05, longest: float = 0.5) -> t.
     attempt, interval = 0, first
     while True:
         yield attempt
-        if deadline.remaining <= interval + _SHORTEST_LOOK:
+        if deadline.remaining <= interval + SHORTEST_LOOK:
             return
         deadline.pause(interval)
         attempt, interval = attempt + 1, min(longest, interval * 1.6)

@@ -15,7 +15,7 @@ import typing as t
 from .._common.errors import InputError
 from .._common.outcome import Object, Seen
 from .._common.typed import Data
-from .._common.waiter import Deadline
+from .._common.waiter import SHORTEST_LOOK, Deadline
 from .._platform.verbs.run import Run
 from . import outputs
 from .asked import Asked
@@ -28,7 +28,6 @@ from .thresholds import LEVELS, Level, rank
 from .verdict import Result, Verdict, compose
 
 _PAUSE = 1.0  # s between two rounds, less where the gate is shorter
-_CUT = 0.1  # s before the end of the time from which on a round that ends was cut short by it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,7 +155,7 @@ class Health:
             deadline.pause(pause)
             began = time.monotonic()
             verdict, results = self.look(deadline)
-            if deadline.remaining < _CUT and rank(verdict.level) > rank(seen.last.level):
+            if deadline.remaining < SHORTEST_LOOK and rank(verdict.level) > rank(seen.last.level):
                 seen.cut = verdict
                 return seen
             seen.last, seen.results = verdict, results

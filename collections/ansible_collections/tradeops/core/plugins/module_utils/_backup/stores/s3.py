@@ -314,7 +314,7 @@ class S3Store:
         checksums = "when_required" if facts.endpoint and ".amazonaws.com" not in facts.endpoint else "when_supported"
         config = library("botocore.config").Config(
             signature_version="s3v4",
-            # What is sent has its MD5 in headers that are signed: to hash it once more for that tells nothing new.
+            # What is stored has its MD5 in headers that are signed: to hash it once more for that tells nothing new.
             s3={"addressing_style": facts.addressing, "payload_signing_enabled": False},
             connect_timeout=min(10.0, facts.timeout),
             read_timeout=facts.timeout,

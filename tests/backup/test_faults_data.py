@@ -16,13 +16,18 @@ import threading
 import time
 import typing as t
 
+import psycopg
 import pyrage
 import pytest
+from kept import Kept
 from simulator_ground import Ground
 from taking import Result, Site
 
+from ansible_collections.tradeops.core.plugins.module_utils._backup import programs
 from ansible_collections.tradeops.core.plugins.module_utils._backup.ciphers import compressor
+from ansible_collections.tradeops.core.plugins.module_utils._backup.engines.postgresql import Postgresql
 from ansible_collections.tradeops.core.plugins.module_utils._backup.manifest import Digest, from_json, to_json
+from ansible_collections.tradeops.core.plugins.module_utils._common.errors import Refused
 
 ODD = 'pa ir "BTC/USD"\nüber\t日本 ;--'
 
@@ -118,7 +123,7 @@ def test_a_table_that_changes_meanwhile(site: Site) -> None:
 
 
 def test_a_table_that_somebody_holds(site: Site) -> None:
-    """The dump gives up, and so does who counts meanwhile."""
+    """Nobody waits for it for longer than was said."""
     site.fill(1)
     component = {"name": "database", "engine": "postgresql", "lock_timeout": 0.5}
     with site.session() as session, session.transaction():
@@ -129,6 +134,29 @@ def test_a_table_that_somebody_holds(site: Site) -> None:
     assert result["failed"] and "LOCK TABLE public.noise" in result["msg"], result
     assert site.left() == []
     restored(site, site.take()["backup_id"])
+
+
+class LockedAfterTheDump(Kept):
+    """Somebody takes a table when the dump has ended, and before its rows are counted."""
+
+    def __init__(self, site: Site, session: psycopg.Connection[t.Any]) -> None:
+        super().__init__(site.name, site.given)
+        self._session = session
+
+    def run(self, argv: t.Sequence[str], sink: t.Any, *, env: t.Mapping[str, str], what: str) -> str:
+        return programs.run(argv, sink, env=env, what=what)
+
+    def progress(self, text: str) -> None:
+        if "counting the rows" in text:
+            self._session.execute("LOCK TABLE noise IN ACCESS EXCLUSIVE MODE")
+
+
+def test_a_table_that_somebody_takes_before_it_is_counted(site: Site) -> None:
+    site.fill(1)
+    with site.session() as session, session.transaction():
+        capture = t.cast(t.Any, LockedAfterTheDump(site, session))
+        with pytest.raises(Refused, match=r"database: its rows cannot be counted: .*lock timeout.*who holds a table"):
+            Postgresql().capture("database", {"lock_timeout": 0.5}, capture)
 
 
 def test_a_file_that_changes_while_it_is_read(site: Site) -> None:

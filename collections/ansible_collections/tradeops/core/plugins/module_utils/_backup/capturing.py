@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 import typing as t
 
+from .._common.waiter import meanwhile
 from . import programs
 from .engine import Sink
 from .manifest import Artefact
@@ -71,20 +71,12 @@ class Capturing:
     @contextlib.contextmanager
     def _ticking(self, writing: Writing) -> t.Iterator[None]:
         """Tell how far an artefact is, for as long as the block runs."""
-        over, started = threading.Event(), time.monotonic()
+        started = time.monotonic()
 
         def tick() -> None:
-            while not over.wait(_EVERY):
-                took = time.monotonic() - started
-                self.progress(
-                    f"{writing.name}: {writing.plain / 1e6:.0f} MB read, {writing.stored / 1e6:.0f} MB stored in "
-                    f"{took:.0f} s"
-                )
+            took = time.monotonic() - started
+            size = f"{writing.plain / 1e6:.0f} MB read, {writing.stored / 1e6:.0f} MB stored"
+            self.progress(f"{writing.name}: {size} in {took:.0f} s")
 
-        thread = threading.Thread(target=tick, name=f"progress of {writing.name}", daemon=True)
-        thread.start()
-        try:
+        with meanwhile(tick, _EVERY, f"progress of {writing.name}"):
             yield
-        finally:
-            over.set()
-            thread.join()

@@ -19,11 +19,10 @@ import os
 import pathlib
 import re
 import signal
-import threading
 import typing as t
 
 from .._common.errors import InputError, Unproven
-from .._common.waiter import Deadline, poll
+from .._common.waiter import Deadline, meanwhile, poll
 from . import programs, scratch
 from .engine import Base, Physical
 from .wal import Target, history_of, position
@@ -134,22 +133,17 @@ def synced(data: pathlib.Path) -> None:
 def synced_meanwhile(folder: pathlib.Path) -> t.Iterator[None]:
     """Bring what is written into the file system of ``folder`` to its disk while the block runs, for there is nothing
     else to do for that disk then. Raises Unproven when it could not: the kernel tells of a lost write once."""
-    over, problems = threading.Event(), list[Unproven]()
+    problems: list[Unproven] = []
 
     def sync() -> None:
-        while not over.wait(_SYNCED) and not problems:
+        if not problems:
             try:
                 synced(folder)
             except Unproven as exc:
                 problems.append(exc)
 
-    thread = threading.Thread(target=sync, name=f"sync {folder}", daemon=True)
-    thread.start()
-    try:
+    with meanwhile(sync, _SYNCED, f"sync {folder}"):
         yield
-    finally:
-        over.set()
-        thread.join()
     if problems:
         raise problems[0]
 

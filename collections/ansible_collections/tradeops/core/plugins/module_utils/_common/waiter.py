@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 import typing as t
 
@@ -58,3 +60,21 @@ def wait_until(observe: t.Callable[[], T], satisfied: t.Callable[[T], bool], dea
         if satisfied(seen):
             return True, seen
     return False, seen
+
+
+@contextlib.contextmanager
+def meanwhile(do: t.Callable[[], None], every: float, name: str) -> t.Iterator[None]:
+    """Do something every so many seconds, in a thread called ``name``, for as long as the block runs."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(every):
+            do()
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -9,12 +9,10 @@ Everything is counted in the snapshot that the dump is of, so that it is exact w
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import datetime as dt
 import os
-import threading
 import typing as t
 
 from ..._common.errors import InputError, Refused, Unreachable
@@ -74,8 +72,6 @@ _TABLES = """
     ORDER BY 1
 """
 
-Counts = tuple[dict[str, int], dict[str, str]]
-
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -122,13 +118,22 @@ class Postgresql:
             extensions = {row["name"]: row["version"] for row in session.execute(_EXTENSIONS)}
             roles = [row["name"] for row in session.execute(_ROLES)]
             capture.progress(f"{name}: dumping {found['database']}, {found['size'] / 1e6:.0f} MB on the server")
-            wait = f"--lock-wait-timeout={facts.lock_timeout * 1000:.0f}"
-            with capture.artefact(DUMP) as sink, counting(session, facts.checksums_up_to) as counted:
-                argv = [dump, "--format=custom", "--compress=0", "--no-password", wait, f"--snapshot={snapshot}"]
+            patience = f"{facts.lock_timeout * 1000:.0f}"
+            with capture.artefact(DUMP) as sink:
+                argv = [dump, "--format=custom", "--compress=0", "--no-password"]
+                argv += [f"--lock-wait-timeout={patience}", f"--snapshot={snapshot}"]
                 said = capture.run(argv, sink, env=env, what=f"{name}: the dump of {found['database']}")
             for line in filter(None, said.splitlines()):
                 capture.note(f"{name}: {line}")
-            rows, checksums = counted.result()
+            capture.progress(f"{name}: counting the rows of {found['database']}")
+            session.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", (patience,))
+            try:
+                rows, checksums = fingerprints(session, facts.checksums_up_to)
+            except library().errors.LockNotAvailable as exc:
+                who = f"Look in pg_locks for who holds a table of {found['database']}, and run it again"
+                raise Refused(
+                    f"{name}: its rows cannot be counted: {exc}. {who}", method="SELECT", path=name, sent=False
+                ) from exc
             session.execute("ROLLBACK")
             if facts.globals:
                 with capture.artefact(GLOBALS) as sink:
@@ -157,31 +162,14 @@ class Postgresql:
         )
 
 
-@contextlib.contextmanager
-def counting(session: t.Any, checksums_up_to: int) -> t.Iterator[concurrent.futures.Future[Counts]]:
-    """Give what ``fingerprints`` finds while the block runs, so that the snapshot is not held for longer than a dump
-    takes. A block that fails ends it."""
-    over = threading.Event()
-    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="count") as pool:
-        try:
-            yield pool.submit(fingerprints, session, checksums_up_to, over)
-        except BaseException:
-            over.set()
-            with contextlib.suppress(library().Error):  # a server that is gone
-                session.cancel()
-            raise
-
-
-def fingerprints(session: t.Any, checksums_up_to: int, over: threading.Event | None = None) -> Counts:
+def fingerprints(session: t.Any, checksums_up_to: int) -> tuple[dict[str, int], dict[str, str]]:
     """Count the rows of every table as ``session`` sees them; return the counts, and the checksums of those not larger.
 
-    Names are as SQL writes them, with quotes where they are needed. ``over``: set when nobody asks any more.
+    Names are as SQL writes them, with quotes where they are needed.
     """
     rows: dict[str, int] = {}
     checksums: dict[str, str] = {}
     for table in session.execute(_TABLES).fetchall():
-        if over and over.is_set():
-            break
         name = table["name"]
         summed = table["size"] <= checksums_up_to
         # The name was quoted by the server itself.
